@@ -1,0 +1,180 @@
+"""The Kind descriptor: all that the server knows of a kind, as data and functions, and the scan that finds the built-in ones.
+
+A kind is one file `api/<group folder>/<kind>.py` with a module-level `KIND`. A CustomResourceDefinition builds the same
+`Kind` at run time, so nothing in `apiserver/` asks whether a kind is built in.
+
+Rules for the functions of a Kind:
+* They are pure. Clock and identity come in through `Context`.
+* `default`, `prepare_for_create`, `prepare_for_update` and `normalize` change the *new* object in place: it was just decoded
+  and belongs to the request. The old object is shared and read-only.
+* Validators return every violation (`machinery.field`), in Kubernetes' order; metadata is validated by the generic path.
+"""
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from tiffin.machinery.field import FieldError
+from tiffin.machinery.object import Object, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a Kind's functions may know of the request: the time, who asks, and for updates through which subresource."""
+
+    now: datetime
+    user: str = ""
+    subresource: str = ""
+
+
+def nothing(obj: Object) -> None:
+    """Default for hooks that change nothing."""
+
+
+def nothing_on_create(obj: Object, context: Context) -> None:
+    """Default for `prepare_for_create`."""
+
+
+def nothing_on_update(new: Object, old: Object, context: Context) -> None:
+    """Default for `prepare_for_update`."""
+
+
+def valid(obj: Object, context: Context) -> list[FieldError]:
+    """Default for `validate`: no violations."""
+    return []
+
+
+def valid_update(new: Object, old: Object, context: Context) -> list[FieldError]:
+    """Default for `validate_update`: no violations."""
+    return []
+
+
+def no_warnings(new: Object, old: Object | None) -> list[str]:
+    """Default for `warnings`."""
+    return []
+
+
+def dns_subdomain_name(name: str, prefix: bool) -> list[str]:
+    """Default for `validate_name`: RFC 1123 subdomain; `prefix` is true for a generateName."""
+    from tiffin.machinery.names import is_dns1123_subdomain
+
+    return is_dns1123_subdomain(name[:-1] + "a" if prefix and name.endswith("-") else name)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A table column. `priority` 0 is always shown, 1 only with `-o wide`. `type` is integer, number, string, boolean or date."""
+
+    name: str
+    type: str = "string"
+    format: str = ""
+    priority: int = 0
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """A path below an object.
+
+    `status`-like subresources (`updates_object`) read and write the object itself through the Kind's own functions:
+    `prepare(new, old, context)` decides what such an update may change (in place on `new`) and `validate` replaces
+    `validate_update`. All others (`scale`, `binding`, `exec`, …) name the kind of their body here and are carried out by a
+    handler in `apiserver/`.
+    """
+
+    name: str
+    verbs: tuple[str, ...] = ("get", "patch", "update")
+    updates_object: bool = False
+    prepare: Callable[[Object, Object, Context], None] = nothing_on_update
+    validate: Callable[[Object, Object, Context], list[FieldError]] = valid_update
+    body: tuple[str, str, str] | None = None
+    """Group, version and kind of the body where it is not the object itself, such as ("autoscaling", "v1", "Scale")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One served version beside the stored one: the schema of its objects and how they convert. Conversions return new objects."""
+
+    group: str
+    version: str
+    schema: str
+    from_stored: Callable[[Object], Object]
+    to_stored: Callable[[Object], Object]
+    columns: tuple[Column, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of object, in its stored version; `versions` lists the others it is served in."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    schema: str
+    """Name of the definition in the schema data, such as `io.k8s.api.core.v1.Pod`."""
+    singular: str = ""
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+    versions: tuple[Version, ...] = ()
+    subresources: tuple[Subresource, ...] = ()
+    stored: bool = True
+    """False for requests that leave nothing behind, such as SubjectAccessReview; a handler in `apiserver/` answers them."""
+    create_on_update: bool = False
+    """A PUT of an object that does not exist creates it."""
+    unconditional_update: bool = True
+    """A PUT without resourceVersion is accepted."""
+    default_grace_period: Callable[[Object], int] | None = None
+    """Seconds of graceful deletion an object asks for; None where deletion is immediate."""
+    default_propagation: str = "Background"
+    """What a DELETE without options does to dependents: Background or Orphan."""
+
+    default: Callable[[Object], None] = nothing
+    normalize: Callable[[Object], None] = nothing
+    """Puts values in their canonical form where the schema alone cannot (quantities are done by the generic path)."""
+    prepare_for_create: Callable[[Object, Context], None] = nothing_on_create
+    prepare_for_update: Callable[[Object, Object, Context], None] = nothing_on_update
+    validate: Callable[[Object, Context], list[FieldError]] = valid
+    validate_update: Callable[[Object, Object, Context], list[FieldError]] = valid_update
+    validate_name: Callable[[str, bool], list[str]] = dns_subdomain_name
+    warnings: Callable[[Object, Object | None], list[str]] = no_warnings
+
+    columns: tuple[Column, ...] = (Column("Name", format="name"), Column("Age"))
+    row: Callable[[Object, datetime], list[Any]] | None = None
+    """Cells of a table row, one per column; None gives name and age."""
+    field_selectors: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
+    """Fields beyond metadata.name and metadata.namespace that a fieldSelector may use, with how to read them as text."""
+
+    @cached_property
+    def resource(self) -> Resource:
+        return Resource(self.group, self.version, self.plural)
+
+    @cached_property
+    def group_resource(self) -> str:
+        return self.resource.group_resource
+
+    @cached_property
+    def api_version(self) -> str:
+        return self.resource.api_version
+
+    @cached_property
+    def subresource_by_name(self) -> Mapping[str, Subresource]:
+        return {s.name: s for s in self.subresources}
+
+
+def builtin_kinds() -> Iterator[Kind]:
+    """Every `KIND` of the modules below `tiffin.api`, in the order of their module names."""
+    import tiffin.api
+
+    for module in sorted(pkgutil.walk_packages(tiffin.api.__path__, "tiffin.api."), key=lambda m: m.name):
+        if not module.ispkg:
+            kind = getattr(importlib.import_module(module.name), "KIND", None)
+            if isinstance(kind, Kind):
+                yield kind
