@@ -25,11 +25,13 @@ from tiffin.machinery.object import Object, Resource
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a Kind's functions may know of the request: the time, who asks, and for updates through which subresource."""
+    """What a Kind's functions may know of the request: the time, who asks, through which subresource and in which version."""
 
     now: datetime
     user: str = ""
     subresource: str = ""
+    api_version: str = ""
+    """The version of the request's path, such as `events.k8s.io/v1`; empty means the stored version. Few rules depend on it."""
 
 
 def nothing(obj: Object) -> None:
@@ -106,6 +108,8 @@ class Version:
     from_stored: Callable[[Object], Object]
     to_stored: Callable[[Object], Object]
     columns: tuple[Column, ...] | None = None
+    field_selectors: Mapping[str, Callable[[Object], str]] | None = None
+    """Replaces the Kind's own where the fields bear other names in this version; functions still read the stored object."""
 
 
 @dataclass(frozen=True)

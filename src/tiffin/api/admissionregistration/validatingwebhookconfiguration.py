@@ -1,0 +1,16 @@
+"""ValidatingWebhookConfiguration."""
+from __future__ import annotations
+
+from tiffin.api.kind import Kind
+
+KIND = Kind(
+    group="admissionregistration.k8s.io",
+    version="v1",
+    kind="ValidatingWebhookConfiguration",
+    plural="validatingwebhookconfigurations",
+    schema="io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration",
+    singular="validatingwebhookconfiguration",
+    namespaced=False,
+    categories=("api-extensions",),
+    unconditional_update=False,
+)
