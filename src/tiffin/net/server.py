@@ -1,0 +1,408 @@
+"""The HTTP/1.1 server: bytes in, `Request`s to one handler, `Response`s out.
+
+Rules
+* Requests of one connection are answered one after the other; a few may be read ahead, then reading pauses.
+* Everything a peer can make grow is bounded: header bytes, body bytes, connections in all and per peer, the time to send
+  headers and body, unread answers. What goes beyond is answered once if possible, and the connection is closed.
+* An upgrade begins only when the handler's response asks for it; a refused upgrade closes the connection.
+* A handler never sees the transport, and an exception that leaves it is answered with a plain 500 and logged.
+"""
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import Counter, deque
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import httptools
+
+from tiffin.net.http import Handler, Request, Response
+
+logger = logging.getLogger(__name__)
+
+HIGH_WATER = 1 << 20
+"""Bytes buffered for a slow peer before `drain` waits."""
+
+_STATUS_LINE = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one server accepts. Sizes in bytes, times in seconds."""
+
+    headers: int = 64 << 10
+    body: int = 3 << 20
+    receive_timeout: float = 30.0
+    idle_timeout: float = 240.0
+    connections: int = 10_000
+    connections_per_peer: int = 5_000
+    read_ahead: int = 8
+
+
+class Server:
+    """Accepts connections for one handler. `start` listens, `stop` finishes what is under way and closes the rest."""
+
+    def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
+        self.handler = handler
+        self.limits = limits or Limits()
+        self.connections: set[_Http] = set()
+        self.by_peer: Counter[str] = Counter()
+        self.stopping = False
+        self._listeners: list[asyncio.Server] = []
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Listens on one more address; gives the port, which matters where `port` is 0."""
+        loop = asyncio.get_running_loop()
+        handshake = {"ssl_handshake_timeout": 15.0} if tls else {}
+        listener = await loop.create_server(lambda: _Http(self), host, port, ssl=tls, backlog=1024, **handshake)
+        self._listeners.append(listener)
+        return listener.sockets[0].getsockname()[1]
+
+    async def stop(self, grace: float = 2.0) -> None:
+        """Stops accepting, lets running requests finish for `grace` seconds, ends the streams, closes every connection."""
+        self.stopping = True
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self.connections):
+            connection.close_when_idle()
+        tasks = [c.task for c in self.connections if c.task]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=1.0)
+        for connection in list(self.connections):
+            connection.abort()
+
+
+class _Http(asyncio.Protocol):
+    """One connection. Also the `Writer` of a streaming response and the `Connection` after an upgrade."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.task: asyncio.Task[None] | None = None
+        self.transport: asyncio.Transport
+        self.peer = ""
+        self._certificate: bytes | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._queue: deque[tuple[Request, bool]] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._paused_reading = False
+        self._closing = False
+        self._lost = False
+        self._lost_waiters: list[asyncio.Future[None]] = []
+        self._drain_waiter: asyncio.Future[None] | None = None
+        self._write_paused = False
+        self._chunked = False
+        self._upgraded: asyncio.StreamReader | None = None
+        self._upgrade_requested = False
+        self._reset_message()
+
+    def _reset_message(self) -> None:
+        self._target = b""
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._header_bytes = 0
+        self._body_bytes = 0
+        self._receiving = False
+
+    # the transport speaks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        address = transport.get_extra_info("peername")
+        self.peer = address[0] if isinstance(address, tuple) else ""
+        limits, server = self.server.limits, self.server
+        server.connections.add(self)
+        server.by_peer[self.peer] += 1
+        if server.stopping or len(server.connections) > limits.connections or server.by_peer[self.peer] > limits.connections_per_peer:
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(HIGH_WATER)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self._certificate = tls.getpeercert(True)
+        self._set_timer(limits.receive_timeout)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost = True
+        self.server.connections.discard(self)
+        self.server.by_peer[self.peer] -= 1
+        if not self.server.by_peer[self.peer]:
+            del self.server.by_peer[self.peer]
+        self._set_timer(0)
+        if self._upgraded is not None:
+            self._upgraded.feed_eof()
+        for waiter in (self._wake, self._drain_waiter, *self._lost_waiters):
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        if self._upgraded is not None:
+            self._upgraded.feed_data(data)
+            return
+        if self._upgrade_requested:
+            self._early += data
+            if len(self._early) > HIGH_WATER:
+                self.abort()
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._early = data[upgrade.args[0]:]
+        except httptools.HttpParserCallbackError:
+            pass  # one of our callbacks refused the message and has said why
+        except httptools.HttpParserError:
+            self._refuse(400, "400 Bad Request")
+        else:
+            if self._receiving and self._timer is None:
+                self._set_timer(self.server.limits.receive_timeout)
+
+    def eof_received(self) -> bool:
+        if self._upgraded is not None:
+            self._upgraded.feed_eof()
+            return not self.transport.get_extra_info("ssl_object")
+        return False
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        if self._drain_waiter is not None and not self._drain_waiter.done():
+            self._drain_waiter.set_result(None)
+
+    # the parser speaks
+
+    def on_message_begin(self) -> None:
+        self._reset_message()
+        self._receiving = True
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+        self._count_header(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_header(len(name) + len(value))
+        key, text = name.decode("latin-1").lower(), value.decode("utf-8", "surrogateescape")
+        present = self._headers.get(key)
+        self._headers[key] = text if present is None else f"{present}, {text}"
+
+    def _count_header(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > self.server.limits.headers:
+            self._refuse(431, "Request Header Fields Too Large")
+            raise ValueError("headers too large")
+
+    def on_headers_complete(self) -> None:
+        length = self._headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self.server.limits.body:
+            self._refuse_body()
+            raise ValueError("body too large")
+        if self._headers.get("expect", "").lower() == "100-continue":
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        self._body_bytes += len(data)
+        if self._body_bytes > self.server.limits.body:
+            self._refuse_body()
+            raise ValueError("body too large")
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        parser = self._parser
+        self._receiving = False
+        self._set_timer(0)
+        self._upgrade_requested = parser.should_upgrade()
+        self._early = b""
+        request = Request(
+            parser.get_method().decode("latin-1"), self._target.decode("latin-1"), self._headers,
+            self._body[0] if len(self._body) == 1 else b"".join(self._body), self.peer, self._certificate)
+        self._queue.append((request, parser.should_keep_alive() and not self._upgrade_requested))
+        if self.task is None:
+            self.task = asyncio.get_running_loop().create_task(self._serve())
+        elif self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+        if len(self._queue) > self.server.limits.read_ahead and not self._paused_reading:
+            self._paused_reading = True
+            self.transport.pause_reading()
+
+    def _refuse_body(self) -> None:
+        self._refuse(413, f"Request entity too large: limit is {self.server.limits.body}")
+
+    def _refuse(self, status: int, text: str) -> None:
+        """Answers what cannot become a request, unless an earlier one is still being answered, and closes."""
+        if not self._closing and self.task is None or self._wake is not None:
+            self._send(Request("GET", "/", {}), Response(status, {"Content-Type": "text/plain; charset=utf-8"}, text.encode()), False)
+        self._closing = True
+        self.transport.close()
+
+    def _set_timer(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if seconds:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.abort)
+
+    # answering
+
+    async def _serve(self) -> None:
+        """Answers this connection's requests until it ends."""
+        try:
+            while not self._lost:
+                if not self._queue:
+                    if self._closing or self.server.stopping:
+                        break
+                    await self._next_request()
+                    continue
+                request, keep_alive = self._queue.popleft()
+                self._resume_reading()
+                if not await self._answer(request, keep_alive):
+                    break
+        finally:
+            if not self._lost:
+                self.transport.close()
+
+    async def _next_request(self) -> None:
+        if not self._receiving:
+            self._set_timer(self.server.limits.idle_timeout)
+        self._wake = asyncio.get_running_loop().create_future()
+        await self._wake
+        self._wake = None
+
+    def _resume_reading(self) -> None:
+        if self._paused_reading and len(self._queue) <= self.server.limits.read_ahead // 2:
+            self._paused_reading = False
+            self.transport.resume_reading()
+
+    async def _answer(self, request: Request, keep_alive: bool) -> bool:
+        """Handles one request; gives whether the connection may be used again."""
+        try:
+            response = await self.server.handler(request)
+        except Exception:
+            logger.exception("unhandled error: %s %s", request.method, request.raw_path)
+            response = Response(500, {"Content-Type": "text/plain; charset=utf-8"}, b"Internal Server Error")
+        if self._lost:
+            return False
+        if response.upgrade is not None:
+            await self._upgrade(response)
+            return False
+        keep_alive = keep_alive and not self._closing and not self.server.stopping
+        if response.stream is None:
+            self._send(request, response, keep_alive)
+            if self._write_paused:
+                await self.drain()
+            return keep_alive
+        return await self._stream(request, response, keep_alive)
+
+    def _head(self, response: Response, extra: bytes) -> bytes:
+        lines = [_STATUS_LINE.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status]
+        lines += [f"{name}: {value}\r\n".encode("utf-8", "surrogateescape") for name, value in response.headers.items()]
+        lines += [f"{name}: {value}\r\n".encode() for name, value in response.repeated_headers]
+        lines.append(extra)
+        return b"".join(lines)
+
+    def _send(self, request: Request, response: Response, keep_alive: bool) -> None:
+        connection = b"" if keep_alive else b"Connection: close\r\n"
+        head = self._head(response, b"Content-Length: %d\r\n%b\r\n" % (len(response.body), connection))
+        if request.method == "HEAD" or response.status in (204, 304):
+            self.transport.write(head)
+        elif len(response.body) < 32768:
+            self.transport.write(head + response.body)
+        else:
+            self.transport.write(head)
+            self.transport.write(response.body)
+
+    async def _stream(self, request: Request, response: Response, keep_alive: bool) -> bool:
+        assert response.stream is not None
+        self.transport.write(self._head(response, b"Transfer-Encoding: chunked\r\n\r\n"))
+        if request.method == "HEAD":
+            return False
+        self._chunked = True
+        try:
+            await response.stream(self)
+        except ConnectionError:
+            return False
+        except Exception:
+            logger.exception("stream broke: %s %s", request.method, request.raw_path)
+            self.abort()
+            return False
+        finally:
+            self._chunked = False
+        if not self._lost:
+            self.transport.write(b"0\r\n\r\n")
+        return keep_alive and not self.server.stopping
+
+    async def _upgrade(self, response: Response) -> None:
+        assert response.upgrade is not None
+        self.transport.write(self._head(response, b"\r\n"))
+        self._upgraded = asyncio.StreamReader(limit=HIGH_WATER)
+        self._upgraded.set_transport(self.transport)
+        if self._early:
+            self._upgraded.feed_data(self._early)
+        try:
+            await response.upgrade(self)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            logger.debug("upgraded connection of %s ended", self.peer)
+        except Exception:
+            logger.exception("upgraded connection broke")
+        self.transport.close()
+
+    # Writer and Connection
+
+    def write(self, data: bytes) -> None:
+        if self._lost or not data:
+            return
+        if self._chunked:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            self.transport.write(data)
+
+    async def drain(self) -> None:
+        if self._write_paused and not self._lost:
+            self._drain_waiter = asyncio.get_running_loop().create_future()
+            await self._drain_waiter
+            self._drain_waiter = None
+        if self._lost:
+            raise ConnectionResetError("the peer has gone")
+
+    @property
+    def closed(self) -> bool:
+        return self._lost
+
+    @property
+    def buffered(self) -> int:
+        return self.transport.get_write_buffer_size()
+
+    async def wait_closed(self) -> None:
+        if not self._lost:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._lost_waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                self._lost_waiters.remove(waiter)
+
+    async def read(self, limit: int = 65536) -> bytes:
+        assert self._upgraded is not None
+        return await self._upgraded.read(limit)
+
+    def close(self) -> None:
+        self.transport.close()
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+    def close_when_idle(self) -> None:
+        """For shutdown: ends the connection after the request that is being answered, at once if there is none."""
+        if self.task is None:
+            self.transport.close()
+        elif self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+        elif self._chunked or self._upgraded is not None:
+            self.task.cancel()
