@@ -15,6 +15,7 @@ import ssl
 from collections import Counter, deque
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import cast
 
 import httptools
 
@@ -113,8 +114,8 @@ class _Http(asyncio.Protocol):
     # the transport speaks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's TLS transport does not derive from it
+        transport = self.transport
         address = transport.get_extra_info("peername")
         self.peer = address[0] if isinstance(address, tuple) else ""
         limits, server = self.server.limits, self.server
