@@ -1,0 +1,1 @@
+"""Who may do what: RBAC, the node authorizer, the bootstrap roles and the checks against escalation."""
