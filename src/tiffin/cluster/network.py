@@ -1,0 +1,160 @@
+"""The network of a cluster's nodes on this machine.
+
+    host ── bridge tiffin-ID (.1) ── cable ── eth0 (.2) of node-1's namespace ── cni0 ── pods of node-1
+                                  └─ cable ── eth0 (.3) of node-2's namespace ── cni0 ── pods of node-2
+
+* The bridge is the default route of every node; the host forwards and, in one nft table of ours, masquerades what leaves for
+  elsewhere. Nothing else of the host's network is touched.
+* Host and nodes take every pod to be on the bridge. A node answers ARP for the range it holds (proxy ARP), so nobody needs a
+  route for each node and no range has to be known before the API server assigns it.
+* Everything is made so that making it again changes nothing.
+"""
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tiffin.cluster import netns
+from tiffin.cluster.addresses import Ranges
+from tiffin.cluster.layout import Layout, NodeLayout
+
+if TYPE_CHECKING:
+    from pyroute2 import IPRoute
+
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+
+_TABLE = """
+table ip {table}
+delete table ip {table}
+table ip {table} {{
+    chain postrouting {{
+        type nat hook postrouting priority srcnat; policy accept;
+        ip saddr {{ {nodes}, {pods} }} ip daddr != {{ {nodes}, {pods} }} oifname != "{bridge}" masquerade
+    }}
+}}
+"""
+
+
+def routed_networks(excluding: Iterable[str] = ()) -> list[str]:
+    """The IPv4 networks this machine has routes to, but the default route and those through the interfaces excluded."""
+    skipped = set(excluding)
+    with _iproute() as ip:
+        names = {link["index"]: link.get("ifname") for link in ip.get_links()}
+        routes = [route for route in ip.get_routes(family=2) if route.get("dst") and route["type"] == 1]
+        return [f"{route.get('dst')}/{route['dst_len']}" for route in routes if names.get(route.get("oif")) not in skipped]
+
+
+def connect_host(layout: Layout, ranges: Ranges) -> None:
+    """Bridge, routes, forwarding and masquerade on the host."""
+    with _iproute() as ip:
+        index = _link(ip, layout.bridge) or _add_bridge(ip, layout.bridge, ranges.gateway)
+        ip.addr("replace", index=index, address=ranges.gateway, prefixlen=IPv4Network(ranges.nodes).prefixlen)
+        ip.link("set", index=index, state="up")
+        ip.route("replace", dst=ranges.pods, oif=index, prefsrc=ranges.gateway, scope="link")
+    if FORWARDING.read_text().strip() != "1":
+        FORWARDING.write_text("1\n")
+    _nft(_TABLE.format(table=layout.nft_table, bridge=layout.bridge, nodes=ranges.nodes, pods=ranges.pods))
+
+
+def connect_node(node: NodeLayout, ranges: Ranges) -> Path:
+    """The node's namespace, its cable to the bridge, its address and routes. Answers the namespace's file."""
+    namespace = netns.create(node.netns)
+    address = ranges.node(node.index)
+    with _iproute() as ip:
+        bridge = _link(ip, node.cluster.bridge)
+        mtu = _uplink_mtu(ip)
+        if not netns.inside(namespace, lambda: _exists("eth0")):
+            _remove_link(ip, node.veth)
+            with open(namespace) as handle:
+                peer = {"ifname": "eth0", "net_ns_fd": handle.fileno(), "address": _hardware_address(address), "mtu": mtu}
+                ip.link("add", ifname=node.veth, kind="veth", mtu=mtu, peer=peer)
+        ip.link("set", index=_link(ip, node.veth), master=bridge, state="up")
+    netns.inside(namespace, lambda: _configure_node(address, ranges))
+    return namespace
+
+
+def disconnect_node(node: NodeLayout) -> None:
+    """The cable and the namespace's name go; the namespace itself goes with its last process."""
+    with _iproute() as ip:
+        _remove_link(ip, node.veth)
+    netns.remove(node.netns)
+
+
+def disconnect_host(layout: Layout) -> None:
+    """Bridge and nft table go, and cables that were left behind."""
+    with _iproute() as ip:
+        for link in ip.get_links():
+            name = str(link.get("ifname"))
+            if name.startswith(f"tf{layout.id}n"):
+                _remove_link(ip, name)
+        _remove_link(ip, layout.bridge)
+    _nft(f"table ip {layout.nft_table}\ndelete table ip {layout.nft_table}\n")
+
+
+def namespaces(layout: Layout) -> Sequence[str]:
+    """The names of this cluster's namespaces, those of nodes it no longer has among them."""
+    return [path.name for path in netns.NAMESPACES.glob(f"tiffin-{layout.id}-*")]
+
+
+def _configure_node(address: str, ranges: Ranges) -> None:
+    with _iproute() as ip:
+        ip.link("set", index=_link(ip, "lo"), state="up")
+        eth0 = _link(ip, "eth0")
+        ip.addr("replace", index=eth0, address=address, prefixlen=IPv4Network(ranges.nodes).prefixlen)
+        ip.link("set", index=eth0, state="up")
+        ip.route("replace", dst="default", gateway=ranges.gateway)
+        ip.route("replace", dst=ranges.pods, oif=eth0, scope="link", prefsrc=address)
+    # A proxied ARP answer is otherwise held back for up to 0.8 s.
+    for setting, value in {"ip_forward": "1", "conf/eth0/proxy_arp": "1", "neigh/eth0/proxy_delay": "0"}.items():
+        Path("/proc/sys/net/ipv4", setting).write_text(value)
+
+
+def _add_bridge(ip: IPRoute, name: str, address: str) -> int:
+    """With an address of its own, since a bridge otherwise takes the lowest of its cables' and changes it as they come and go."""
+    ip.link("add", ifname=name, kind="bridge", address=_hardware_address(address), mtu=_uplink_mtu(ip), br_forward_delay=0)
+    return _link(ip, name)
+
+
+def _uplink_mtu(ip: IPRoute) -> int:
+    """The MTU of the machine's default route, 1500 without one: a pod must not believe in larger packets than the way out takes."""
+    default = next((route for route in ip.get_routes(family=2) if not route.get("dst") and route.get("oif")), None)
+    if default is None:
+        return 1500
+    return min(1500, int(ip.get_links(default.get("oif"))[0].get("mtu")))
+
+
+def _hardware_address(address: str) -> str:
+    """A locally administered address made from the IP address: the same after every reboot, so no ARP entry goes stale."""
+    return "02:74:" + ":".join(f"{byte:02x}" for byte in IPv4Address(address).packed)
+
+
+def _link(ip: IPRoute, name: str) -> int:
+    """The index of the interface, 0 when there is none of that name."""
+    found = ip.link_lookup(ifname=name)
+    return int(found[0]) if found else 0
+
+
+def _exists(name: str) -> bool:
+    with _iproute() as ip:
+        return _link(ip, name) != 0
+
+
+def _remove_link(ip: IPRoute, name: str) -> None:
+    index = _link(ip, name)
+    if index:
+        ip.link("del", index=index)
+
+
+def _iproute() -> Any:
+    """Imported where it is used: a fifth of a second that only commands which change the network should pay."""
+    from pyroute2.iproute.linux import IPRoute
+
+    return IPRoute()
+
+
+def _nft(rules: str) -> None:
+    """One transaction. Raises `CalledProcessError` with what nft said."""
+    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True, capture_output=True)
