@@ -38,6 +38,11 @@ def nothing(obj: Object) -> None:
     """Default for hooks that change nothing."""
 
 
+def never(obj: Object) -> bool:
+    """Default for `holds_deletion`."""
+    return False
+
+
 def nothing_on_create(obj: Object, context: Context) -> None:
     """Default for `prepare_for_create`."""
 
@@ -108,6 +113,8 @@ class Version:
     from_stored: Callable[[Object], Object]
     to_stored: Callable[[Object], Object]
     columns: tuple[Column, ...] | None = None
+    row_conditions: Callable[[Object], list[Object]] | None = None
+    """Conditions of a table row, such as Completed for a finished pod."""
     field_selectors: Mapping[str, Callable[[Object], str]] | None = None
     """Replaces the Kind's own where the fields bear other names in this version; functions still read the stored object."""
 
@@ -135,8 +142,14 @@ class Kind:
     """A PUT of an object that does not exist creates it."""
     unconditional_update: bool = True
     """A PUT without resourceVersion is accepted."""
-    default_grace_period: Callable[[Object], int] | None = None
-    """Seconds of graceful deletion an object asks for; None where deletion is immediate."""
+    grace_period: Callable[[Object, int | None], int] | None = None
+    """Seconds of graceful deletion, given the object and what the request asks for; None where deletion is immediate."""
+    returns_deleted: bool = False
+    """A DELETE answers with the object that is gone instead of a Status."""
+    holds_deletion: Callable[[Object], bool] = never
+    """Whether a deleted object stays although its finalizers are gone (namespaces have finalizers of their own)."""
+    mark_deleted: Callable[[Object], None] = nothing
+    """What else changes in an object that waits for its deletion."""
     default_propagation: str = "Background"
     """What a DELETE without options does to dependents: Background or Orphan."""
 
@@ -153,6 +166,8 @@ class Kind:
     columns: tuple[Column, ...] = (Column("Name", format="name"), Column("Age"))
     row: Callable[[Object, datetime], list[Any]] | None = None
     """Cells of a table row, one per column; None gives name and age."""
+    row_conditions: Callable[[Object], list[Object]] | None = None
+    """Conditions of a table row, such as Completed for a finished pod."""
     field_selectors: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     """Fields beyond metadata.name and metadata.namespace that a fieldSelector may use, with how to read them as text."""
 

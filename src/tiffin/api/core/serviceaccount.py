@@ -1,7 +1,22 @@
-"""ServiceAccount."""
+"""ServiceAccount: an identity for pods. Of the secrets it names only the names are kept."""
 from __future__ import annotations
 
-from tiffin.api.kind import Kind, Subresource
+from tiffin.api.kind import Context, Kind, Subresource
+from tiffin.machinery.object import Object
+
+
+def _keep_secret_names(obj: Object) -> None:
+    if obj.get("secrets"):
+        obj["secrets"] = [{"name": reference["name"]} if reference.get("name") else {} for reference in obj["secrets"]]
+
+
+def prepare_for_create(obj: Object, context: Context) -> None:
+    _keep_secret_names(obj)
+
+
+def prepare_for_update(new: Object, old: Object, context: Context) -> None:
+    _keep_secret_names(new)
+
 
 KIND = Kind(
     group="",
@@ -11,7 +26,7 @@ KIND = Kind(
     schema="io.k8s.api.core.v1.ServiceAccount",
     singular="serviceaccount",
     short_names=("sa",),
-    subresources=(
-        Subresource("token", verbs=("create",), body=("authentication.k8s.io", "v1", "TokenRequest")),
-    ),
+    subresources=(Subresource("token", verbs=("create",), body=("authentication.k8s.io", "v1", "TokenRequest")),),
+    prepare_for_create=prepare_for_create,
+    prepare_for_update=prepare_for_update,
 )
