@@ -3,15 +3,19 @@
 `reconcile(key, view, now) -> Changes` sees an indexed, read-only snapshot and answers with a list of writes. The one runner
 (`runtime/runner.py`) keeps the snapshot current, performs the writes in order, retries with back-off and holds a key until
 the cache has seen that key's own writes. A controller does no IO, keeps no state between calls and never mutates an object.
+
+What only the server can say comes back through functions of the answer, as pure as `reconcile` itself: `then` sees the object
+as it was stored (its generated name, say), `Changes.failed` sees the error that ended the changes early.
 """
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tiffin.client.client import PatchType
+from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Key, Object, Resource
 
 
@@ -28,29 +32,49 @@ class View(Protocol):
         """Objects whose index function gave `value`. Index "owner" (UID of the controller owner) is always there."""
         ...
 
+    def observed(self, resource: Resource, namespace: str, name: str, observation: str) -> datetime | None:
+        """When, by our own clock, the value of this `Watch.observes` was last seen to change; None without such an object."""
+        ...
+
+
+class Later(NamedTuple):
+    """A key to look at only after a while; `Watch.keys` may answer these beside plain keys."""
+
+    key: Key
+    delay: timedelta
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:
     """A resource the controller sees. An event enqueues `keys(obj, view)`; for updates both old and new object are asked.
 
-    Without `keys` the object's own key is enqueued. `keys=no_keys` only keeps the resource in the view.
+    Without `keys` the object's own key is enqueued. `keys=no_keys` only keeps the resource in the view. `changed`, where given, is
+    asked for updates first, and those it denies enqueue nothing. The moment at which each of `observes` changes is kept for
+    `View.observed`: what others write is compared with our own clock, never their clock with ours.
     """
 
     resource: Resource
-    keys: Callable[[Object, View], Iterable[Key]] | None = None
+    keys: Callable[[Object, View], Iterable[Key | Later]] | None = None
     indexes: dict[str, Callable[[Object], Iterable[str]]] = field(default_factory=dict)
+    observes: dict[str, Callable[[Object], Any]] = field(default_factory=dict)
+    changed: Callable[[Object, Object], bool] | None = None
 
 
-def no_keys(obj: Object, view: View) -> Iterable[Key]:
+def no_keys(obj: Object, view: View) -> Iterable[Key | Later]:
     """For resources that are only looked up."""
     return ()
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
+    """`then` gives the changes that follow, from the object as stored."""
+
     resource: Resource
     obj: Object
     ignore_exists: bool = False
+    subresource: str = ""
+    """A POST to this subresource of the object named in `obj`, such as a pod's `eviction`."""
+    then: Callable[[Object], Sequence[Change]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +93,7 @@ class Patch:
     type: PatchType = PatchType.MERGE
     subresource: str = ""
     ignore_missing: bool = True
+    then: Callable[[Object], Sequence[Change]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +106,7 @@ class Delete:
     propagation: str = ""
     grace_period: int | None = None
     ignore_missing: bool = True
+    then: Callable[[Object], Sequence[Change]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +120,40 @@ class RecordEvent:
     action: str = ""
 
 
-Change = Create | Update | Patch | Delete | RecordEvent
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Not a write but a question to the server itself: the rest of the changes is dropped, and the key looked at again after
+    a back-off, where the object is there after all. Without `uid` any object of that name counts; without `name` any object of the
+    namespace. For decisions that must not rest on a cache that may lag.
+    """
+
+    resource: Resource
+    namespace: str
+    name: str = ""
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Changes performed side by side; all are tried, and the first error counts as the error of the whole."""
+
+    changes: Sequence[Change]
+
+
+Change = Create | Update | Patch | Delete | RecordEvent | Absent | Together
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What one reconciliation wants: writes performed in order, and perhaps another look after a while."""
+    """What one reconciliation wants: writes performed in order, and perhaps another look after a while.
+
+    The first error ends them; then `failed` may name changes that say so (an event, a condition), and the key is retried with
+    back-off.
+    """
 
     changes: Sequence[Change] = ()
     requeue_after: timedelta | None = None
+    failed: Callable[[Change, ApiError], Sequence[Change]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +175,8 @@ class Controller:
     reconcile: Callable[[Key, View, datetime], Changes]
     rules: tuple[PolicyRule, ...]
     workers: int = 5
+    component: str = ""
+    """Source of its Events where that is not `name`."""
+    discover: Callable[[View], Iterable[Watch]] | None = None
+    """Further watches that depend on what is known, such as custom resources; asked again after every event of `discovers`."""
+    discovers: Resource | None = None

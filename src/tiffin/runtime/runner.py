@@ -1,0 +1,228 @@
+"""The one runner: keeps a controller's keys coming, asks it what to change, and performs that.
+
+A key is in one of these states; nothing else knows of it:
+
+    waiting in the queue ─→ reconciled and performed ─→ held until the cache has seen its writes ─→ (gone until an event)
+           ↑                          │                               │
+           └──── back-off ←── failed ─┘                               └── an event or `requeue_after` came meanwhile ─→ queue
+
+Rules:
+* Two workers never hold the same key. Holding costs no time of a worker: a held key leaves the queue and is put back by the
+  event that completes what it waits for, or after `HOLD_LIMIT` seconds.
+* A conflict is ordinary (someone else was first): retried with back-off, not reported. Every other refusal is logged.
+* A fault in a controller is logged with its traceback and retried with back-off; the others run on.
+"""
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from tiffin.client.cache import Cache, Caches
+from tiffin.client.client import Client
+from tiffin.machinery.object import Key, Object, Resource
+from tiffin.runtime import metrics
+from tiffin.runtime.clock import Clock, Timer
+from tiffin.runtime.controller import Changes, Controller, Later, RecordEvent, Watch
+from tiffin.runtime.events import EventRecorder
+from tiffin.runtime.perform import NamespaceGoing, Performer, Refused, StillThere, Written
+from tiffin.runtime.queue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+HOLD_LIMIT = 30.0
+"""Seconds after which a key is looked at again although the cache has not shown its writes."""
+
+
+class Subscription:
+    """One watch of a controller on one cache: turns events into keys."""
+
+    def __init__(self, runner: Runner, watch: Watch, cache: Cache) -> None:
+        self._runner, self.watch, self._cache = runner, watch, cache
+        for name, index in watch.indexes.items():
+            cache.add_index(name, index)
+        for name, observation in watch.observes.items():
+            cache.add_observation(name, observation)
+
+    def open(self) -> None:
+        self._cache.subscribe(self._changed)
+
+    def close(self) -> None:
+        self._cache.unsubscribe(self._changed)
+
+    def _changed(self, old: Object | None, new: Object | None) -> None:
+        changed = self.watch.changed
+        if old is None or new is None or changed is None or changed(old, new):
+            for obj in (old, new):
+                if obj is not None:
+                    self._runner.enqueue(self._keys(obj))
+        self._runner.noticed(self.watch.resource)
+
+    def _keys(self, obj: Object) -> Iterable[Key | Later]:
+        if self.watch.keys is None:
+            return (Key(obj["metadata"].get("namespace") or "", obj["metadata"]["name"]),)
+        return self.watch.keys(obj, self._runner.caches)
+
+
+class Runner:
+    """Runs one controller until cancelled."""
+
+    def __init__(self, client: Client, controller: Controller, caches: Caches, recorder: EventRecorder, clock: Clock) -> None:
+        self.controller, self.caches = controller, caches
+        self._clock = clock
+        self._queue: WorkQueue[Key] = WorkQueue(clock)
+        self._performer = Performer(client, self._record, self._count)
+        self._recorder = recorder
+        self._unseen: dict[Key, list[Written]] = {}
+        self._held: dict[Key, Timer] = {}
+        self._subscriptions = [Subscription(self, watch, caches.add(watch.resource)) for watch in controller.watches]
+        self._discovered: dict[Resource, Subscription] = {}
+        self._opened = False
+        self._adds = metrics.ADDS.labels(controller.name)
+        metrics.DEPTH.labels(controller.name).set_function(lambda: len(self._queue))
+
+    @property
+    def idle(self) -> bool:
+        """Nothing to do until an event or a moment comes."""
+        return self._queue.idle
+
+    async def run(self) -> None:
+        """Work until cancelled. Begins when the caches of everything watched have been filled once."""
+        await self.caches.synced([s.watch.resource for s in self._subscriptions])
+        if self.controller.discover:
+            self._discover()
+            await self.caches.synced(list(self._discovered))
+        for subscription in (*self._subscriptions, *self._discovered.values()):
+            subscription.open()
+        self._opened = True
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(self.controller.workers):
+                    workers.create_task(self._work(), name=self.controller.name)
+        finally:
+            self._queue.close()
+            for timer in self._held.values():
+                timer.cancel()
+            for subscription in (*self._subscriptions, *self._discovered.values()):
+                subscription.close()
+
+    def enqueue(self, keys: Iterable[Key | Later]) -> None:
+        for key in keys:
+            self._adds.inc()
+            if isinstance(key, Later):
+                self._queue.add_after(key.key, key.delay.total_seconds())
+            else:
+                self._queue.add(key)
+
+    def noticed(self, resource: Resource) -> None:
+        """The cache of `resource` moved on: release keys that waited for it, find what else is to be watched."""
+        for key in [key for key in self._held if self._seen(key)]:
+            self._release(key)
+        if resource == self.controller.discovers and self._opened:
+            self._discover()
+
+    def _discover(self) -> None:
+        assert self.controller.discover is not None
+        wanted = {watch.resource: watch for watch in self.controller.discover(self.caches)}
+        for resource in self._discovered.keys() - wanted.keys():
+            self._discovered.pop(resource).close()
+            self.caches.drop_unused(resource)
+        for resource in wanted.keys() - self._discovered.keys():
+            self._discovered[resource] = Subscription(self, wanted[resource], self.caches.add(resource))
+            if self._opened:
+                self._discovered[resource].open()
+
+    def _seen(self, key: Key) -> bool:
+        """Whether the cache shows all writes made for this key; forgets those it does."""
+        unseen = [write for write in self._unseen.get(key, ()) if not write.seen(self.caches)]
+        if unseen:
+            self._unseen[key] = unseen
+            return False
+        self._unseen.pop(key, None)
+        return True
+
+    def _hold(self, key: Key) -> None:
+        if key not in self._held:
+            self._held[key] = self._clock.call_later(HOLD_LIMIT, lambda: self._give_up(key))
+
+    def _release(self, key: Key) -> None:
+        self._held.pop(key).cancel()
+        self._queue.add(key)
+
+    def _give_up(self, key: Key) -> None:
+        log.warning("%s: %s: own writes not seen within %.0f s: %s", self.controller.name, _shown(key), HOLD_LIMIT, self._unseen.pop(key, ()))
+        self._release(key)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            try:
+                if self._seen(key):
+                    result = await self._process(key)
+                else:
+                    self._hold(key)
+                    result = "waited"
+                metrics.RECONCILED.labels(self.controller.name, result).inc()
+            finally:
+                self._queue.done(key)
+
+    async def _process(self, key: Key) -> str:
+        """Reconcile one key and perform what comes of it; answers how it ended."""
+        written: list[Written] = []
+        try:
+            changes = self.controller.reconcile(key, self.caches, self._clock.now())
+            result = await self._perform(key, changes, written)
+        except Exception:
+            log.exception("%s: fault at %s", self.controller.name, _shown(key))
+            self._retry(key)
+            return "fault"
+        finally:
+            if written:
+                self._unseen.setdefault(key, []).extend(written)
+        if result == "done":
+            self._queue.forget(key)
+            if changes.requeue_after is not None:
+                self._queue.add_after(key, changes.requeue_after.total_seconds())
+        else:
+            self._retry(key)
+        return result
+
+    async def _perform(self, key: Key, changes: Changes, written: list[Written]) -> str:
+        try:
+            await self._performer.perform(changes.changes, written)
+        except NamespaceGoing:
+            return "done"
+        except StillThere:
+            return "conflict"
+        except OSError as error:
+            log.warning("%s: %s: %s", self.controller.name, _shown(key), error)
+            return "error"
+        except Refused as refusal:
+            if refusal.error.reason == "Conflict":
+                return "conflict"
+            log.warning("%s: %s: %s", self.controller.name, _shown(key), refusal.error.message)
+            await self._tell_failure(changes, refusal, written)
+            return "error"
+        return "done"
+
+    async def _tell_failure(self, changes: Changes, refusal: Refused, written: list[Written]) -> None:
+        """Perform what the controller wants said of a refusal; if that is refused too, the retry will say it."""
+        if changes.failed:
+            try:
+                await self._performer.perform(changes.failed(refusal.change, refusal.error), written)
+            except (Refused, NamespaceGoing, StillThere, OSError) as error:
+                log.warning("%s: could not report a failure: %s", self.controller.name, error)
+
+    def _retry(self, key: Key) -> None:
+        metrics.RETRIES.labels(self.controller.name).inc()
+        self._queue.add_rate_limited(key)
+
+    def _record(self, event: RecordEvent) -> None:
+        self._recorder.event(event.obj, event.type, event.reason, event.message, event.action)
+
+    def _count(self, verb: str) -> None:
+        metrics.WRITES.labels(self.controller.name, verb).inc()
+
+
+def _shown(key: Key) -> str:
+    return f"{key.namespace}/{key.name}" if key.namespace else key.name or "everything"
