@@ -1,52 +1,29 @@
-"""Cells of table rows that many kinds share, in the words of kubectl's tables.
+"""Columns and cells that many kinds share, beyond the plain cells of `machinery/table.py`.
 
-A missing text is `<none>`, a missing time `<unknown>`. Source: the tables the API serves (`as=Table`).
+Source: the tables the API serves (`as=Table`).
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from tiffin.api.kind import Column
 from tiffin.machinery.object import Object, dig, meta
 from tiffin.machinery.selectors import SelectorError, from_label_selector
-from tiffin.machinery.timestamps import human_duration, seconds_between
+from tiffin.machinery.table import NONE, name
 
 NAME = Column("Name", format="name")
 AGE = Column("Age")
 WORKLOAD_WIDE = (Column("Containers", priority=1), Column("Images", priority=1))
 WORKLOAD_WIDE_WITH_SELECTOR = (*WORKLOAD_WIDE, Column("Selector", priority=1))
 NAME_AND_CREATED = (NAME, Column("Created At", "date"))
-
-NONE, UNKNOWN, UNSET = "<none>", "<unknown>", "<unset>"
-
-def since(timestamp: str | None, now: datetime) -> str:
-    """How long ago a timestamp was, `<unknown>` for none."""
-    return human_duration(seconds_between(timestamp, now)) if timestamp else UNKNOWN
-
-
-def age(obj: Object, now: datetime) -> str:
-    return since(meta(obj).get("creationTimestamp"), now)
-
-
-def name_and_age(obj: Object, now: datetime) -> list[Any]:
-    return [meta(obj).get("name", ""), age(obj, now)]
+UNSET = "<unset>"
 
 
 def name_and_created(obj: Object, now: datetime) -> list[Any]:
     """The row of kinds without a printer of their own: the creation time as it is."""
-    return [meta(obj).get("name", ""), meta(obj).get("creationTimestamp")]
-
-
-def labels_text(labels: Mapping[str, str] | None) -> str:
-    """`a=b,c=d`, sorted by key."""
-    return ",".join(f"{k}={v}" for k, v in sorted(labels.items())) if labels else NONE
-
-
-def joined(values: Iterable[str] | None) -> str:
-    """Comma-separated, or `<none>`."""
-    return ",".join(values or ()) or NONE
+    return [name(obj), meta(obj).get("creationTimestamp")]
 
 
 def selector_text(selector: Mapping[str, Any] | None) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 
 from tiffin.api.checks import not_negative
 from tiffin.api.kind import Column, Context, Kind
-from tiffin.api.printing import AGE, NAME, age
+from tiffin.api.printing import AGE, NAME
 from tiffin.machinery.field import FieldError, invalid
 from tiffin.machinery.object import Object, dig, name_of
+from tiffin.machinery.table import age
 
 _GATED = ("strategy", "preferredHolder")
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from tiffin.api.checks import named
 from tiffin.api.kind import Column, Context, Kind
-from tiffin.api.printing import AGE, NAME, age
+from tiffin.api.printing import AGE, NAME
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, forbidden, invalid, too_long
 from tiffin.machinery.object import Object, name_of
+from tiffin.machinery.table import age
 
 MAX_SIZE = 1024 * 1024
 FROZEN = "field is immutable when `immutable` is set"

@@ -12,10 +12,10 @@ from typing import Any
 from tiffin.api.checks import immutable, named
 from tiffin.api.events import v1 as events_v1
 from tiffin.api.kind import Column, Context, Kind, Version
-from tiffin.api.printing import since
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, invalid, required
 from tiffin.machinery.object import Object, dig, name_of, namespace_of
+from tiffin.machinery.table import since
 
 _MISMATCH = "does not match event.namespace"
 _LIMITS = {"reportingInstance": 128, "action": 128, "reason": 128, "message": 1024}

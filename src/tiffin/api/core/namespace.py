@@ -10,11 +10,12 @@ from typing import Any
 
 from tiffin.api.checks import named
 from tiffin.api.kind import Column, Context, Kind, Subresource
-from tiffin.api.printing import AGE, NAME, age
+from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import keep, updates_status
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, invalid
 from tiffin.machinery.object import Object, dig, is_deleting, name_of
+from tiffin.machinery.table import age
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 FINALIZER = "kubernetes"

@@ -11,11 +11,12 @@ from typing import Any
 from tiffin.api.checks import cidr, family_of, named
 from tiffin.api.core.resources import quantity_errors
 from tiffin.api.kind import Column, Context, Kind, Subresource
-from tiffin.api.printing import AGE, NAME, NONE, UNKNOWN, age
+from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import keep, updates_status
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, duplicate, forbidden, invalid, not_supported, required
 from tiffin.machinery.object import Object, dig, labels_of, name_of
+from tiffin.machinery.table import NONE, UNKNOWN, age
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _NODE_INFO = (

@@ -13,10 +13,11 @@ from typing import Any
 from tiffin.api.checks import immutable, named
 from tiffin.api.core.configmap import MAX_SIZE, decoded_size, frozen_errors
 from tiffin.api.kind import Column, Context, Kind
-from tiffin.api.printing import AGE, NAME, age
+from tiffin.api.printing import AGE, NAME
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, invalid, required, too_long
 from tiffin.machinery.object import Object, annotations_of, name_of
+from tiffin.machinery.table import age
 
 OPAQUE = "Opaque"
 SERVICE_ACCOUNT_TOKEN = "kubernetes.io/service-account-token"

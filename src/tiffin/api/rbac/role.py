@@ -1,7 +1,25 @@
-"""Role."""
+"""Role: what its holders may do in one namespace."""
 from __future__ import annotations
 
-from tiffin.api.kind import Kind
+from tiffin.api.kind import Context, Kind
+from tiffin.api.printing import NAME_AND_CREATED, name_and_created
+from tiffin.api.rbac.rules import rule_errors
+from tiffin.machinery.field import FieldError
+from tiffin.machinery.object import Object
+from tiffin.machinery.validation import path_segment_name
+
+
+def default(obj: Object) -> None:
+    obj.setdefault("rules", None)
+
+
+def validate(obj: Object, context: Context) -> list[FieldError]:
+    return rule_errors(obj.get("rules"), namespaced=True)
+
+
+def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
+    return validate(new, context)
+
 
 KIND = Kind(
     group="rbac.authorization.k8s.io",
@@ -11,4 +29,10 @@ KIND = Kind(
     schema="io.k8s.api.rbac.v1.Role",
     singular="role",
     create_on_update=True,
+    default=default,
+    validate=validate,
+    validate_update=validate_update,
+    validate_name=path_segment_name,
+    columns=NAME_AND_CREATED,
+    row=name_and_created,
 )
