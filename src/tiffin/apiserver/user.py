@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from tiffin.machinery.object import Object
 
@@ -16,8 +15,6 @@ NODE_PREFIX = "system:node:"
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 SERVICE_ACCOUNTS = "system:serviceaccounts"
 
-NO_EXTRA: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -26,7 +23,7 @@ class User:
     name: str
     uid: str = ""
     groups: tuple[str, ...] = ()
-    extra: Mapping[str, tuple[str, ...]] = field(default=NO_EXTRA, hash=False)
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     def info(self) -> Object:
         """The identity as `UserInfo`; empty fields are left out."""
