@@ -48,7 +48,7 @@ class Binary:
 
     def structs(self) -> dict[str, GoType]:
         """Every named struct that some type link leads to, by its full name."""
-        address, offset, size = self.sections[".typelink"]
+        _, offset, size = self.sections[".typelink"]
         for (link,) in struct.iter_unpack("<i", self.image[offset:offset + size]):
             self._type(self.types_base + link)
         return {t.name: t for t in self.seen.values() if t.kind == "struct" and t.name}
