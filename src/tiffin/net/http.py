@@ -85,6 +85,8 @@ class Response:
     upgrade: Callable[[Connection], Awaitable[None]] | None = None
     repeated_headers: tuple[tuple[str, str], ...] = ()
     """Headers that occur more than once, such as Warning."""
+    discard: Callable[[], None] | None = None
+    """Called in place of `stream` or `upgrade` when the client has left before its answer: frees what was held for it."""
 
 
 Handler = Callable[[Request], Awaitable[Response]]

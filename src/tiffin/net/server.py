@@ -289,6 +289,8 @@ class _Http(asyncio.Protocol):
             logger.exception("unhandled error: %s %s", request.method, request.raw_path)
             response = Response(500, {"Content-Type": "text/plain; charset=utf-8"}, b"Internal Server Error")
         if self._lost:
+            if response.discard is not None:
+                response.discard()
             return False
         if response.upgrade is not None:
             await self._upgrade(response)
