@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import httptools
 
@@ -72,9 +72,8 @@ class _Exchange(asyncio.Protocol):
         self._in_body = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self.inbox = Inbox(transport)
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's TLS transport does not derive from it
+        self.inbox = Inbox(self.transport)
 
     def start(self, method: str, head: bytes, body: bytes) -> asyncio.Future[None]:
         """Sends a request; the future is done when the head of its answer is in `status` and `header_list`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import cast
 
 from tiffin.net.http import Connection
 
@@ -115,9 +116,9 @@ class StreamProtocol(asyncio.Protocol):
         self.stream: ByteStream
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.inbox = Inbox(transport)
-        self.stream = ByteStream(transport, self.inbox, self.gate)
+        plain = cast(asyncio.Transport, transport)  # uvloop's TLS transport does not derive from it
+        self.inbox = Inbox(plain)
+        self.stream = ByteStream(plain, self.inbox, self.gate)
 
     def data_received(self, data: bytes) -> None:
         self.inbox.feed(data)
