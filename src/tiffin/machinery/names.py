@@ -103,7 +103,9 @@ def _checked(value: str, match: object, limit: int, message: str) -> list[str]:
 def is_dns1123_label(value: str) -> list[str]:
     """A lowercase RFC 1123 label, at most 63 bytes."""
     match = _label(value)
-    return [] if match and len(value) <= DNS1123_LABEL_MAX else _checked(value, match, DNS1123_LABEL_MAX, _LABEL_MESSAGE)
+    if match and len(value) <= DNS1123_LABEL_MAX:
+        return []
+    return _checked(value, match, DNS1123_LABEL_MAX, "must not contain dots" if _subdomain(value) else _LABEL_MESSAGE)
 
 
 @lru_cache(maxsize=4096)
