@@ -22,3 +22,36 @@ class Reader(Protocol):
     def revision(self, resource: Resource) -> int:
         """A number that changes whenever anything of the resource changes; what is derived may be kept as long as it stays."""
         ...
+
+
+class MemoryReader:
+    """The in-memory twin of Reader, for tests and for tools that look at a set of objects without a server."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Resource, dict[tuple[str, str], Object]] = {}
+        self._revision = 0
+        self._revisions: dict[Resource, int] = {}
+
+    def put(self, resource: Resource, obj: Object) -> Object:
+        metadata = obj["metadata"]
+        self._objects.setdefault(resource, {})[metadata.get("namespace", ""), metadata["name"]] = obj
+        self._touch(resource)
+        return obj
+
+    def remove(self, resource: Resource, namespace: str, name: str) -> None:
+        del self._objects[resource][namespace, name]
+        self._touch(resource)
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        return self._objects.get(resource, {}).get((namespace, name))
+
+    def list(self, resource: Resource, namespace: str | None = None) -> Iterable[Object]:
+        objects = self._objects.get(resource, {})
+        return [objects[key] for key in sorted(objects) if namespace is None or key[0] == namespace]
+
+    def revision(self, resource: Resource) -> int:
+        return self._revisions.get(resource, 0)
+
+    def _touch(self, resource: Resource) -> None:
+        self._revision += 1
+        self._revisions[resource] = self._revision
