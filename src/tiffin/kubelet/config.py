@@ -46,7 +46,5 @@ class AgentConfig:
     lease_seconds: int = 40
     node_status_interval: float = 10.0
     seccomp_default: bool = False
-    restrict_oom_score_adj: bool = False
-    """The agent may not lower oom_score_adj (no CAP_SYS_RESOURCE); what containers ask for is then raised to its own."""
     network_namespace: str = ""
     """The network namespace the agent runs in, for the record of `tiffin status`; empty for the host's."""

@@ -46,12 +46,8 @@ def sandbox_of(item: cri.PodSandbox | cri.PodSandboxStatus) -> Sandbox:
     if isinstance(item, cri.PodSandboxStatus) and item.network.ip:
         ips = (item.network.ip, *(extra.ip for extra in item.network.additional_ips))
     ready = item.state == cri.SANDBOX_READY
-    host = item.annotations.get(HOST_NETWORK) == "true"
+    host = item.annotations.get(port.HOST_NETWORK) == "true"
     return Sandbox(item.id, item.metadata.attempt, ready, moment(item.created_at), ips, host, dict(item.labels))
-
-
-HOST_NETWORK = "tiffin.dev/host-network"
-"""Annotation of sandboxes that use the node's network."""
 
 
 def container_of(item: cri.ContainerStatus, sandbox_id: str) -> Container:

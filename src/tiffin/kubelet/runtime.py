@@ -23,7 +23,8 @@ TERMINATION_MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
 TERMINATION_MESSAGE_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 TERMINATION_GRACE = "io.kubernetes.pod.terminationGracePeriod"
 TERMINATION_MESSAGE_FILE = "tiffin.dev/termination-message-file"
-"""Labels and annotations by which an agent that restarts knows its pods again; all but the last are the kubelet's own."""
+HOST_NETWORK = "tiffin.dev/host-network"
+"""Labels and annotations by which an agent that restarts knows its pods again; all but tiffin's are the kubelet's own."""
 
 
 class RuntimeFault(Exception):
