@@ -1,0 +1,4 @@
+"""tiffin: Kubernetes in Python."""
+from __future__ import annotations
+
+__version__ = "0.1.0"

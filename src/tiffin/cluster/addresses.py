@@ -20,6 +20,8 @@ from tiffin.cluster.config import SERVICE_CIDR
 from tiffin.cluster.state import write_atomically
 
 MAX_NODES = 200
+#: The name of the machine's notes, in the directory of root's clusters.
+REGISTRY = "networks.json"
 
 
 class NoFreeRange(Exception):

@@ -6,6 +6,7 @@ runtime writes the configuration from this template. So a node has a network exa
 """
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import orjson
@@ -58,5 +59,12 @@ def write_template(node: NodeLayout, mtu: int) -> None:
 
 def forget(node: NodeLayout) -> None:
     """Removes what the CNI library remembers of this node's sandboxes, once none of them exists."""
-    for result in _RESULTS.glob(f"{node.netns}-*"):
-        result.unlink(missing_ok=True)
+    ours = os.fsencode(f"{node.run_dir}/")
+    for result in _RESULTS.glob("*"):
+        if result.name.startswith(f"{node.netns}-") or ours in result.read_bytes():
+            result.unlink(missing_ok=True)
+    for directory in (_RESULTS, _RESULTS.parent):
+        try:
+            directory.rmdir()
+        except OSError:  # others' results are there, or there never were any
+            return

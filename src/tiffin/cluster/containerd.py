@@ -25,8 +25,9 @@ state = "{state}"
 disabled_plugins = [
     "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
     "io.containerd.snapshotter.v1.zfs", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing",
-    "io.containerd.internal.v1.restart", "io.containerd.runtime.v1.linux",
+    "io.containerd.internal.v1.restart",
 ]
+required_plugins = ["io.containerd.grpc.v1.cri"]
 
 [grpc]
     address = "{socket}"
@@ -75,7 +76,7 @@ def write_config(node: NodeLayout, mtu: int) -> Path:
         state=node.containerd_state,
         socket=node.containerd_socket,
         pause=PAUSE_IMAGE,
-        restrict_oom=str(not _may_lower_oom_score()).lower(),
+        restrict_oom=str(not may_lower_oom_score()).lower(),
         cni_bin=cni.plugin_dir(),
         cni_conf=cni.configuration_dir(node),
         cni_template=cni.template_file(node),
@@ -126,7 +127,7 @@ def _snapshotter(root: Path) -> str:
     return "native" if mount[1] in ("overlay", "fuse-overlayfs") else "overlayfs"
 
 
-def _may_lower_oom_score() -> bool:
+def may_lower_oom_score() -> bool:
     """Without CAP_SYS_RESOURCE, as in many virtual machines and containers, runc could not start a pod that asks for it."""
     with open("/proc/self/status") as status:
         effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))

@@ -11,6 +11,7 @@
 """
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pyroute2 import IPRoute
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+_FORWARDING_NOTE = "ip_forward"
 
 _TABLE = """
 table ip {table}
@@ -54,8 +56,7 @@ def connect_host(layout: Layout, ranges: Ranges) -> None:
         ip.addr("replace", index=index, address=ranges.gateway, prefixlen=IPv4Network(ranges.nodes).prefixlen)
         ip.link("set", index=index, state="up")
         ip.route("replace", dst=ranges.pods, oif=index, prefsrc=ranges.gateway, scope="link")
-    if FORWARDING.read_text().strip() != "1":
-        FORWARDING.write_text("1\n")
+    _allow_forwarding(layout)
     _nft(_TABLE.format(table=layout.nft_table, bridge=layout.bridge, nodes=ranges.nodes, pods=ranges.pods))
 
 
@@ -84,19 +85,38 @@ def disconnect_node(node: NodeLayout) -> None:
 
 
 def disconnect_host(layout: Layout) -> None:
-    """Bridge and nft table go, and cables that were left behind."""
-    with _iproute() as ip:
-        for link in ip.get_links():
-            name = str(link.get("ifname"))
-            if name.startswith(f"tf{layout.id}n"):
+    """Bridge and nft table go, and cables that were left behind; with the last cluster, forwarding is as it was before the first."""
+    ours = [link.name for link in Path("/sys/class/net").iterdir() if link.name == layout.bridge or link.name.startswith(f"tf{layout.id}n")]
+    if ours:
+        with _iproute() as ip:
+            for name in ours:
                 _remove_link(ip, name)
-        _remove_link(ip, layout.bridge)
-    _nft(f"table ip {layout.nft_table}\ndelete table ip {layout.nft_table}\n")
+    if shutil.which("nft"):
+        _nft(f"table ip {layout.nft_table}\ndelete table ip {layout.nft_table}\n")
+    note = layout.run_dir.parent / _FORWARDING_NOTE
+    if note.exists() and not any(Path("/sys/class/net").glob("tiffin-*")):
+        FORWARDING.write_text(note.read_text())
+        note.unlink()
+
+
+def uplink_mtu() -> int:
+    """The MTU of the machine's default route, 1500 without one: a pod must not believe in larger packets than the way out takes."""
+    with _iproute() as ip:
+        return _uplink_mtu(ip)
 
 
 def namespaces(layout: Layout) -> Sequence[str]:
     """The names of this cluster's namespaces, those of nodes it no longer has among them."""
     return [path.name for path in netns.NAMESPACES.glob(f"tiffin-{layout.id}-*")]
+
+
+def _allow_forwarding(layout: Layout) -> None:
+    """Notes what was, in a place that a reboot empties as it resets the setting."""
+    before = FORWARDING.read_text()
+    if before.strip() != "1":
+        layout.run_dir.mkdir(parents=True, exist_ok=True)
+        (layout.run_dir.parent / _FORWARDING_NOTE).write_text(before)
+        FORWARDING.write_text("1\n")
 
 
 def _configure_node(address: str, ranges: Ranges) -> None:
@@ -119,7 +139,6 @@ def _add_bridge(ip: IPRoute, name: str, address: str) -> int:
 
 
 def _uplink_mtu(ip: IPRoute) -> int:
-    """The MTU of the machine's default route, 1500 without one: a pod must not believe in larger packets than the way out takes."""
     default = next((route for route in ip.get_routes(family=2) if not route.get("dst") and route.get("oif")), None)
     if default is None:
         return 1500

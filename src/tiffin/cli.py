@@ -1,0 +1,136 @@
+"""The tiffin command.
+
+Argument parsing only, so that `tiffin --help` and every error of usage are instant: each command imports what it needs when it
+runs, in `cluster/commands.py`.
+"""
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+_DESCRIPTION = """\
+Kubernetes on this machine, in one command.
+
+  tiffin up                     a cluster with one node, ready for kubectl
+  tiffin up --nodes 3           three nodes, each in its own network namespace
+  tiffin up --nodes 0 --simulated 5
+                                no containers and no root: the API, the controllers and simulated nodes
+  tiffin down                   all of it gone; the objects come back with the next `tiffin up`
+  tiffin down --purge           gone for good
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and answers the exit code: 0 done, 1 failed, 2 wrong usage."""
+    options = _parser().parse_args(arguments)
+    from tiffin.cluster import commands
+
+    return commands.run(options.command, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tiffin", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
+    _add_lifecycle(commands)
+    _add_questions(commands)
+    _add_images(commands)
+    _add_daemons(commands)
+    return parser
+
+
+def _add_lifecycle(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    up = _command(commands, "up", "start the cluster, or what is missing of it")
+    up.add_argument("--nodes", type=_count, metavar="N", help="nodes with real containers (1 at first; needs root unless 0)")
+    up.add_argument("--simulated", type=_count, metavar="N", help="simulated nodes beside them (0 at first)")
+    up.add_argument("--store", choices=("sqlite", "memory"), help="where objects are kept: sqlite, on disk (at first), or memory, until the server ends")
+    up.add_argument("--port", type=int, help="port of the API server on this machine (6443 at first)")
+    up.add_argument("--wait", type=_duration, default=60.0, metavar="TIME", help="how long to wait for nodes to be ready: 60s (default), 2m, 0 for not at all")
+    down = _command(commands, "down", "stop the cluster and remove everything it made on this machine, but its state")
+    down.add_argument("--purge", action="store_true", help="remove the state, too: objects, images, keys, logs")
+    down.add_argument("--grace", type=_duration, default=10.0, metavar="TIME", help="what containers get to end by themselves (10s)")
+
+
+def _add_questions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    _command(commands, "status", "show what runs; exit code 0 only when the cluster is up")
+    kubeconfig = _command(commands, "kubeconfig", "print a kubeconfig for the cluster, or merge it into a file")
+    kubeconfig.add_argument("--merge", action="store_true", help="merge into $KUBECONFIG or ~/.kube/config, as `tiffin up` does")
+    _command(commands, "token", "print an administrator's bearer token")
+    logs = _command(commands, "logs", "show the logs of the cluster's own processes")
+    logs.add_argument("component", nargs="?", help="such as server, node-1 (its agent), node-1-containerd, simulate; all of them if left out")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on with what is added")
+    logs.add_argument("--tail", type=_count, metavar="N", help="only the last N lines")
+    doctor = _command(commands, "doctor", "say what this machine lacks for tiffin, and the command that mends it")
+    doctor.add_argument("--nodes", type=_count, default=1, metavar="N", help="0: for a cluster without containers")
+    doctor.add_argument("--port", type=int, help="port the API server is to have")
+
+
+def _add_images(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    image = commands.add_parser("image", help="container images of the nodes", description="Container images of the cluster's nodes.")
+    actions = image.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions")
+    load = _command(actions, "load", "give the images in tar files (docker save or OCI layout) to every node")
+    load.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    _command(actions, "list", "show every node's images")
+    remove = _command(actions, "rm", "remove images from every node")
+    pull = _command(actions, "pull", "fetch images from a registry to every node")
+    for command in (remove, pull):
+        command.add_argument("images", nargs="+", metavar="IMAGE")
+
+
+def _add_daemons(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """What `tiffin up` starts. Without help texts they do not show in the list of commands."""
+    server = _hidden(commands, "server", "Run the control plane in the foreground.")
+    server.add_argument("--port", type=int, default=6443)
+    server.add_argument("--bind", default="127.0.0.1", help="addresses, separated by commas")
+    server.add_argument("--store", choices=("sqlite", "memory"), default="sqlite")
+    server.add_argument("--pod-cidr")
+    server.add_argument("--ready-fd", type=int, default=-1, help="an open pipe that gets the line `ready PORT`")
+    agent = _hidden(commands, "agent", "Run one node's agent in the foreground, inside the node's network namespace.")
+    agent.add_argument("--node", type=int, required=True, help="the node's number, from 1")
+    agent.add_argument("--node-ip", required=True)
+    agent.add_argument("--server", required=True, help="URL of the API server")
+    simulate = _hidden(commands, "simulate", "Run simulated nodes in the foreground.")
+    simulate.add_argument("--nodes", type=_count, required=True)
+    simulate.add_argument("--server", required=True, help="URL of the API server")
+
+
+def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
+    """A command that shows in the list, with the options every command has."""
+    return _with_cluster(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}."))
+
+
+def _hidden(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
+    return _with_cluster(commands.add_parser(name, description=text))
+
+
+def _with_cluster(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("--name", default="tiffin", help="the cluster's name (tiffin); several live side by side")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where its state is, if not in the usual place")
+    return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def _duration(text: str) -> float:
+    from tiffin.cluster.durations import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _version() -> str:
+    from tiffin import __version__
+
+    return f"tiffin {__version__}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""The background processes of a cluster and the command lines that start them.
+
+A command line says everything a process is told, so that `ps` shows it and a change of settings is seen as a change of the line.
+"""
+from __future__ import annotations
+
+from tiffin.cluster import containerd
+from tiffin.cluster.addresses import Ranges
+from tiffin.cluster.layout import Layout, NodeLayout
+from tiffin.cluster.process import Daemon, tiffin_command
+from tiffin.cluster.state import ClusterState
+
+#: How long each kind of process gets between SIGTERM and SIGKILL, in seconds.
+SERVER_GRACE, AGENT_GRACE, CONTAINERD_GRACE = 15.0, 10.0, 10.0
+
+
+def server(layout: Layout) -> Daemon:
+    return _daemon(layout, "server")
+
+
+def simulator(layout: Layout) -> Daemon:
+    return _daemon(layout, "simulate")
+
+
+def agent(node: NodeLayout) -> Daemon:
+    return _daemon(node.cluster, node.name)
+
+
+def runtime(node: NodeLayout) -> Daemon:
+    return _daemon(node.cluster, f"{node.name}-containerd")
+
+
+def expected(layout: Layout, state: ClusterState) -> list[Daemon]:
+    """Every process that runs while the cluster is up."""
+    nodes = [layout.node(index) for index in range(1, state.nodes + 1)]
+    of_nodes = [daemon for node in nodes for daemon in (runtime(node), agent(node))]
+    return [server(layout), *of_nodes, *([simulator(layout)] if state.simulated else [])]
+
+
+def server_command(layout: Layout, state: ClusterState, ranges: Ranges | None) -> list[str]:
+    addresses = ["127.0.0.1", *([ranges.gateway] if ranges else [])]
+    arguments = ["server", "--name", layout.name, "--data-dir", str(layout.data_dir), "--store", state.store, "--port", str(state.port)]
+    return tiffin_command(*arguments, "--bind", ",".join(addresses), "--pod-cidr", state.pod_cidr)
+
+
+def agent_command(node: NodeLayout, state: ClusterState, ranges: Ranges) -> list[str]:
+    arguments = ["agent", "--name", node.cluster.name, "--data-dir", str(node.cluster.data_dir), "--node", str(node.index)]
+    return tiffin_command(*arguments, "--server", f"https://{ranges.gateway}:{state.port}", "--node-ip", ranges.node(node.index))
+
+
+def simulator_command(layout: Layout, state: ClusterState) -> list[str]:
+    arguments = ["simulate", "--name", layout.name, "--data-dir", str(layout.data_dir), "--nodes", str(state.simulated)]
+    return tiffin_command(*arguments, "--server", f"https://127.0.0.1:{state.port}")
+
+
+def runtime_command(node: NodeLayout) -> list[str]:
+    return containerd.command(node)
+
+
+def _daemon(layout: Layout, name: str) -> Daemon:
+    return Daemon(name, layout.pid_dir / f"{name}.pid", layout.log_dir / f"{name}.log")

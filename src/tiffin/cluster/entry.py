@@ -1,0 +1,131 @@
+"""What `tiffin server`, `tiffin agent` and `tiffin simulate` run: a daemon's main coroutine, its logging and its end.
+
+SIGTERM and SIGINT cancel the coroutine, which then winds down in its own time; a second one changes nothing, and whoever is in a
+hurry sends SIGKILL.
+"""
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from tiffin.cluster import daemons, logs
+from tiffin.cluster.config import ServerConfig
+from tiffin.cluster.layout import Layout, NodeLayout
+
+if TYPE_CHECKING:
+    from tiffin.client.http import HttpClient
+
+_LOOPBACK_RESOLVER = "nameserver 127."
+_RESOLVED = Path("/run/systemd/resolve/resolv.conf")
+_LOG_CHECK_SECONDS = 600.0
+
+log = logging.getLogger("tiffin")
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Runs a daemon to its end, and answers its exit code: 0 when it was asked to end, 1 when it failed."""
+    import uvloop
+
+    logs.set_up()
+    try:
+        uvloop.run(_until_told(main))
+    except Exception:
+        log.exception("giving up")
+        return 1
+    return 0
+
+
+def server(config: ServerConfig) -> int:
+    """The control plane."""
+    from tiffin.apiserver.main import serve
+
+    return run(lambda: serve(config))
+
+
+def agent(layout: Layout, index: int, server_url: str, node_ip: str) -> int:
+    """The agent of one node; the process is in the node's network namespace already."""
+    return run(lambda: _agent(layout.node(index), server_url, node_ip))
+
+
+def simulator(layout: Layout, count: int, server_url: str) -> int:
+    """`count` simulated nodes in one process."""
+    return run(lambda: _simulator(layout, count, server_url))
+
+
+async def _until_told(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    told = asyncio.Event()
+
+    def end() -> None:
+        if not told.is_set():
+            told.set()
+            task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    try:
+        await main()
+    except asyncio.CancelledError:
+        if not told.is_set():
+            raise
+
+
+async def _agent(node: NodeLayout, server_url: str, node_ip: str) -> None:
+    from tiffin.kubelet.agent import run_agent
+    from tiffin.kubelet.config import AgentConfig
+
+    config = AgentConfig(
+        node_name=node.name,
+        node_ips=(node_ip,),
+        runtime_socket=str(node.containerd_socket),
+        root_dir=node.kubelet_dir,
+        pod_log_dir=node.data_dir / "pod-logs",
+        static_pod_dir=node.data_dir / "manifests",
+        resolv_conf=resolver_file(),
+        cgroup_root=f"/{node.cgroup}",
+        network_namespace=node.netns,
+    )
+    pki = node.cluster.pki_dir
+    client = _client(server_url, pki, f"node-{node.name}-client")
+    rotation = asyncio.create_task(_keep_short(daemons.runtime(node).log_file))
+    try:
+        await run_agent(config, client)
+    finally:
+        rotation.cancel()
+
+
+async def _simulator(layout: Layout, count: int, server_url: str) -> None:
+    from tiffin.kubelet.simulated import run_simulated
+
+    await run_simulated(count, _client(server_url, layout.pki_dir, "simulator"))
+
+
+def _client(server_url: str, pki: Path, name: str) -> HttpClient:
+    from tiffin.client.http import HttpClient
+    from tiffin.net.httpclient import Origin, Pool
+    from tiffin.net.tlsclient import client_context
+
+    where = urlsplit(server_url)
+    pem = [(pki / file).read_text() for file in ("ca.crt", f"{name}.crt", f"{name}.key")]
+    return HttpClient(Pool(Origin(where.hostname or "", where.port or 443, client_context(*pem))))
+
+
+def resolver_file() -> Path:
+    """The resolv.conf whose servers a node's namespace can reach: not the loopback address of a resolver on the host."""
+    usual = Path("/etc/resolv.conf")
+    if usual.exists() and _LOOPBACK_RESOLVER in usual.read_text() and _RESOLVED.exists():
+        return _RESOLVED
+    return usual
+
+
+async def _keep_short(file: Path) -> None:
+    """containerd does not rotate its log, and writes little to it."""
+    while True:
+        logs.truncate(file)
+        await asyncio.sleep(_LOG_CHECK_SECONDS)

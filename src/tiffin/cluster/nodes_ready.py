@@ -1,0 +1,78 @@
+"""Waiting until the cluster's nodes are Ready, as the API says it."""
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import aclosing
+
+from tiffin.client.client import Client
+from tiffin.client.http import HttpClient
+from tiffin.cluster import credentials, daemons
+from tiffin.cluster.layout import Layout
+from tiffin.cluster.readiness import NotReady
+from tiffin.cluster.state import ClusterState
+from tiffin.machinery.errors import ApiError
+from tiffin.machinery.object import Object, Resource, dig, name_of
+
+NODES = Resource("", "v1", "nodes")
+_GONE = 410
+
+
+def admin_client(layout: Layout, port: int) -> HttpClient:
+    """A client with the administrator's rights, for this machine's own server."""
+    from tiffin.net.httpclient import Origin, Pool
+    from tiffin.net.tlsclient import client_context
+
+    ca, certificate, key = (pem.decode() for pem in credentials.admin(layout).admin)
+    return HttpClient(Pool(Origin("127.0.0.1", port, client_context(ca, certificate, key))))
+
+
+def is_ready(node: Object) -> bool:
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in dig(node, "status", "conditions", default=[]))
+
+
+async def wait(layout: Layout, state: ClusterState, seconds: float) -> None:
+    """Returns when every real node is Ready and as many simulated ones as were asked for. Raises `NotReady`, naming the others."""
+    client = admin_client(layout, state.port)
+    ready: dict[str, bool] = {}
+    try:
+        async with asyncio.timeout(seconds):
+            await _follow(client, state, layout, ready)
+    except TimeoutError as error:
+        raise NotReady(_explanation(layout, state, ready, seconds)) from error
+    finally:
+        client.close()
+
+
+async def _follow(client: Client, state: ClusterState, layout: Layout, ready: dict[str, bool]) -> None:
+    """Keeps `ready` by name, from a list and the watch after it, until it suffices."""
+    real = {layout.node(index).name for index in range(1, state.nodes + 1)}
+
+    def enough() -> bool:
+        names = {name for name, is_up in ready.items() if is_up}
+        return real <= names and len(names) >= state.nodes + state.simulated
+
+    while True:
+        nodes = await client.list(NODES)
+        ready.clear()
+        ready.update((name_of(node), is_ready(node)) for node in nodes.items)
+        if enough():
+            return
+        try:
+            async with aclosing(client.watch(NODES, resource_version=nodes.resource_version)) as events:  # type: ignore[type-var]
+                async for event in events:
+                    ready[name_of(event.object)] = event.type != "DELETED" and is_ready(event.object)
+                    if enough():
+                        return
+        except ApiError as error:
+            if error.code != _GONE:
+                raise
+
+
+def _explanation(layout: Layout, state: ClusterState, ready: dict[str, bool], seconds: float) -> str:
+    waiting = [layout.node(index).name for index in range(1, state.nodes + 1) if not ready.get(layout.node(index).name)]
+    simulated = state.nodes + state.simulated - len(waiting) - sum(ready.values())
+    missing = [*waiting, *([f"{simulated} simulated nodes"] if simulated > 0 else [])]
+    logs = [daemons.agent(layout.node(index)) for index in range(1, state.nodes + 1) if layout.node(index).name in waiting]
+    tails: Iterable[str] = (f"\n{daemon.log_file} ends with:\n{daemon.log_tail(5)}" for daemon in logs[:2])
+    return f"not ready within {seconds:.0f} s: {', '.join(missing)}{''.join(tails)}"

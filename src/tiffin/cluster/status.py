@@ -1,0 +1,100 @@
+"""`tiffin status`: whether the cluster is up, from its processes and from what its API says of its nodes."""
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiffin.cluster import daemons, tables
+from tiffin.cluster.layout import Layout
+from tiffin.cluster.process import Daemon, start_ticks
+from tiffin.cluster.state import ClusterState
+from tiffin.machinery.errors import ApiError
+from tiffin.machinery.object import name_of
+
+
+@dataclass(frozen=True)
+class Process:
+    """One of the cluster's processes; pid None when it does not run. Memory in bytes, age in seconds."""
+
+    name: str
+    pid: int | None
+    memory: int = 0
+    age: float = 0.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """`api` says what is wrong with the API server, empty when nothing is; nodes by name with whether they are Ready."""
+
+    cluster: str
+    server: str
+    processes: tuple[Process, ...]
+    api: str
+    nodes: dict[str, bool]
+    nodes_wanted: int
+
+    @property
+    def is_up(self) -> bool:
+        return not self.api and all(process.pid for process in self.processes) and sum(self.nodes.values()) >= self.nodes_wanted and all(self.nodes.values())
+
+
+async def examine(layout: Layout, state: ClusterState) -> Report:
+    """Looks at everything once."""
+    processes = tuple(_process(daemon) for daemon in daemons.expected(layout, state))
+    trouble, nodes = await _ask(layout, state) if daemons.server(layout).pid() else ("the server does not run; start it with: tiffin up", {})
+    return Report(layout.name, f"https://127.0.0.1:{state.port}", processes, trouble, nodes, state.nodes + state.simulated)
+
+
+def show(report: Report) -> None:
+    """Prints the report."""
+    print(f"cluster {report.cluster}: {'up' if report.is_up else 'not up'}, {report.server}{f' ({report.api})' if report.api else ''}\n")
+    rows = [(process.name, *_cells(process)) for process in report.processes]
+    tables.show(("PROCESS", "STATE", "PID", "MEMORY", "AGE"), rows)
+    if report.nodes:
+        print()
+        tables.show(("NODE", "STATE"), [(name, "Ready" if ready else "NotReady") for name, ready in sorted(report.nodes.items())])
+
+
+async def _ask(layout: Layout, state: ClusterState) -> tuple[str, dict[str, bool]]:
+    from tiffin.cluster.nodes_ready import NODES, admin_client, is_ready
+
+    client = admin_client(layout, state.port)
+    try:
+        async with await client.open("GET", "/readyz", timeout=5) as answer:
+            body = await answer.body(1 << 20)
+        if answer.status != 200:
+            return f"the server is not ready: {body.decode(errors='replace').strip()}", {}
+        nodes = await client.list(NODES)
+        return "", {name_of(node): is_ready(node) for node in nodes.items}
+    except (OSError, ApiError) as error:
+        return f"the server does not answer: {error}", {}
+    finally:
+        client.close()
+
+
+def _process(daemon: Daemon) -> Process:
+    pid = daemon.pid()
+    ticks = start_ticks(pid) if pid is not None else None
+    if pid is None or ticks is None:
+        return Process(daemon.name, None)
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return Process(daemon.name, None)
+    return Process(daemon.name, pid, pages * os.sysconf("SC_PAGE_SIZE"), age)
+
+
+def _cells(process: Process) -> tuple[str, str, str, str]:
+    if process.pid is None:
+        return ("dead", "-", "-", "-")
+    return ("running", str(process.pid), f"{process.memory / 1e6:.0f} MB", _age(process.age))
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f}{unit}"
+    return f"{max(0, seconds):.0f}s"

@@ -1,0 +1,184 @@
+"""`tiffin up`: from whatever is there to a cluster that is ready.
+
+Every step finds out what is there already and does what is missing, so a second `up` starts only what has died, and an `up` after a
+reboot finds its addresses, keys, objects and images again. Steps that do not need one another run side by side: the server starts
+while namespaces and containerd do.
+"""
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tiffin.cluster import addresses, credentials, daemons, down, kubeconfig, network, node, nodes_ready, readiness
+from tiffin.cluster.addresses import Ranges
+from tiffin.cluster.layout import Layout, NodeLayout, default_root
+from tiffin.cluster.preflight import Problem, Wish, problems
+from tiffin.cluster.process import stop
+from tiffin.cluster.progress import Progress
+from tiffin.cluster.state import ClusterState, load_state, save_state
+
+_SERVER_SECONDS = 30.0
+DEFAULTS = ClusterState(name="tiffin", port=6443, nodes=1, simulated=0, store="sqlite")
+
+
+class Refused(Exception):
+    """The machine lacks something; nothing was changed."""
+
+    def __init__(self, found: list[Problem]) -> None:
+        super().__init__("; ".join(problem.what for problem in found))
+        self.problems = found
+
+
+class Busy(Exception):
+    """Another command holds the cluster's lock."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for; None where nothing was said: then what the cluster has, or the default."""
+
+    nodes: int | None = None
+    simulated: int | None = None
+    store: str | None = None
+    port: int | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A cluster that is up. `current` tells whether kubectl's current context is this cluster."""
+
+    state: ClusterState
+    server: str
+    current: bool
+
+
+def settle(layout: Layout, options: Options) -> ClusterState:
+    """The state the cluster is to have. Raises `Refused`, before anything was changed."""
+    _refuse(problems(Wish(layout, 0, options.nodes or 0)))
+    before = load_state(layout.state_file) or replace(DEFAULTS, name=layout.name)
+    asked = {field: value for field in ("nodes", "simulated", "store", "port") if (value := getattr(options, field)) is not None}
+    state = replace(before, **asked)
+    if state.store != before.store and layout.state_file.exists():
+        what = f"the cluster keeps its objects in {before.store}, and they cannot be moved to {state.store}"
+        _refuse([Problem(what, f"tiffin down --purge --name {layout.name}    # throws its objects away")])
+    if not 0 <= state.nodes <= addresses.MAX_NODES:
+        _refuse([Problem(f"{state.nodes} nodes do not fit on one machine", f"tiffin up --nodes {min(addresses.MAX_NODES, max(0, state.nodes))}")])
+    ours = daemons.server(layout).pid() is not None and before.port == state.port
+    _refuse(problems(Wish(layout, state.port, state.nodes, port_is_ours=ours)))
+    return state
+
+
+async def bring_up(layout: Layout, state: ClusterState, wait: float, progress: Progress) -> Result:
+    """Raises `NotReady`, `ImageError`, `OSError` and `CalledProcessError`; what has started by then stays, and `up` goes on from there."""
+    before = load_state(layout.state_file)
+    ranges = await asyncio.to_thread(_reserve, layout) if state.nodes else None
+    if ranges:
+        state = replace(state, node_network=ranges.nodes, pod_cidr=ranges.pods)
+    save_state(layout.state_file, state)
+    network_ready = asyncio.create_task(_connect_host(layout, ranges))
+    identities = await asyncio.to_thread(credentials.ensure, layout, state, ranges)
+    await network_ready
+    await _remove_surplus(layout, before, state)
+    nodes = (_start_node(layout.node(index), state, ranges, progress) for index in range(1, state.nodes + 1) if ranges)
+    await _together(_start_server(layout, state, ranges, progress), *nodes, _start_simulator(layout, state))
+    server = f"https://127.0.0.1:{state.port}"
+    config = kubeconfig.document(layout.context, server, *identities.admin)
+    current = await asyncio.to_thread(kubeconfig.merge, kubeconfig.default_file(), config)
+    if wait and state.nodes + state.simulated:
+        progress.begin("nodes")
+        await nodes_ready.wait(layout, state, wait)
+        progress.end("nodes", "ready")
+    return Result(state, server, current)
+
+
+@contextmanager
+def exclusively(layout: Layout) -> Iterator[None]:
+    """Makes the data directory and holds its lock: two commands never change one cluster at a time. Raises `Busy`."""
+    layout.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(layout.lock_file, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(f"another tiffin command is changing cluster {layout.name}; try again when it is done") from error
+        yield
+
+
+def link_default_place(layout: Layout) -> None:
+    """Lets other commands find a cluster by its name when its data is elsewhere. Raises `Refused` if the name is another cluster's."""
+    place = layout.default_place
+    if place.resolve() == layout.data_dir:
+        return
+    if place.is_symlink() and not place.exists():
+        place.unlink()
+    if place.exists():
+        _refuse([Problem(f"a cluster named {layout.name} is already at {place.resolve()}", f"tiffin up --name OTHER --data-dir {layout.data_dir}")])
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(layout.data_dir, target_is_directory=True)
+
+
+def _reserve(layout: Layout) -> Ranges:
+    return addresses.reserve(default_root() / addresses.REGISTRY, layout.data_dir, network.routed_networks(excluding=[layout.bridge]))
+
+
+async def _connect_host(layout: Layout, ranges: Ranges | None) -> None:
+    if ranges:
+        await asyncio.to_thread(network.connect_host, layout, ranges)
+
+
+async def _remove_surplus(layout: Layout, before: ClusterState | None, state: ClusterState) -> None:
+    """Nodes the cluster had and is not to have any more."""
+    surplus = [layout.node(index) for index in range(state.nodes + 1, (before.nodes if before else 0) + 1)]
+    await asyncio.gather(*(node.take_down(each, down.DEFAULT_GRACE) for each in surplus))
+    if not state.simulated:
+        await asyncio.to_thread(stop, [daemons.simulator(layout)], daemons.AGENT_GRACE)
+
+
+async def _start_server(layout: Layout, state: ClusterState, ranges: Ranges | None, progress: Progress) -> None:
+    daemon, command = daemons.server(layout), daemons.server_command(layout, state, ranges)
+    if daemon.runs(command):
+        return
+    progress.begin("control plane")
+    await asyncio.to_thread(stop, [daemon], daemons.SERVER_GRACE)
+    ours, theirs = os.pipe()
+    try:
+        try:
+            await asyncio.to_thread(daemon.start, command, extra=["--ready-fd", str(theirs)], pass_fds=[theirs])
+        finally:
+            os.close(theirs)
+        await readiness.pipe_line(daemon, ours, _SERVER_SECONDS)
+    finally:
+        os.close(ours)
+    progress.end("control plane", "ready")
+
+
+async def _start_node(each: NodeLayout, state: ClusterState, ranges: Ranges, progress: Progress) -> None:
+    progress.begin(each.name)
+    await node.bring_up(each, state, ranges)
+    progress.end(each.name, "started")
+
+
+async def _start_simulator(layout: Layout, state: ClusterState) -> None:
+    daemon, command = daemons.simulator(layout), daemons.simulator_command(layout, state)
+    if state.simulated and not daemon.runs(command):
+        await asyncio.to_thread(stop, [daemon], daemons.AGENT_GRACE)
+        await asyncio.to_thread(daemon.start, command)
+
+
+async def _together(*steps: Coroutine[Any, Any, None]) -> None:
+    """All at once. The first to fail ends the others and is raised by itself: one cause is what a user can mend."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for step in steps:
+                group.create_task(step)
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+
+
+def _refuse(found: list[Problem]) -> None:
+    if found:
+        raise Refused(found)
