@@ -60,7 +60,7 @@ def clean(node: NodeLayout) -> None:
 
 
 async def _start_containerd(node: NodeLayout, namespace: Path) -> None:
-    await asyncio.to_thread(containerd.write_config, node, network.uplink_mtu())
+    await asyncio.to_thread(lambda: containerd.write_config(node, network.uplink_mtu()))
     notify = containerd.ReadySocket(node.run_dir / "ready.sock")
     try:
         daemon = daemons.runtime(node)
