@@ -70,9 +70,12 @@ def int_or_percent(value: Any, path: str) -> list[FieldError]:
     """A count that is not negative, or a percentage."""
     if is_integer(value):
         return not_negative(value, path)
-    if names.is_percent(value):
-        return [invalid(path, value, "must be an integer or percentage (e.g '5%%')")]
-    return []
+    return [invalid(path, value, complaint) for complaint in names.is_percent(str(value))]
+
+
+def int_or_percent_value(value: Any) -> int:
+    """The number of a count or percentage; 0 for text that is no percentage and for None."""
+    return value if is_integer(value) else percent_of(value) or 0
 
 
 def at_most_hundred_percent(value: Any, path: str) -> list[FieldError]:

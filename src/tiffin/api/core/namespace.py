@@ -1,7 +1,7 @@
 """Namespace: a label of its own name, and finalizers in the spec that `/finalize` alone changes.
 
-A new namespace is Active and always has the finalizer `kubernetes`. Deletion makes it Terminating (done by the apiserver's
-delete path); it is gone once its spec has no finalizers left.
+A new namespace is Active and always has the finalizer `kubernetes`. Deletion makes it Terminating; it is gone once its spec
+has no finalizers left.
 """
 from __future__ import annotations
 
@@ -78,6 +78,14 @@ def validate_name(name: str, prefix: bool) -> list[str]:
     return names.is_dns1123_label(names.masked_prefix(name) if prefix else name)
 
 
+def holds_deletion(obj: Object) -> bool:
+    return bool(dig(obj, "spec", "finalizers"))
+
+
+def mark_deleted(obj: Object) -> None:
+    obj["status"] = (obj.get("status") or {}) | {"phase": "Terminating"}
+
+
 def phase_of(obj: Object) -> str:
     return dig(obj, "status", "phase", default="")
 
@@ -100,6 +108,8 @@ KIND = Kind(
         Subresource("finalize", verbs=("update",), updates_object=True, prepare=prepare_finalize, validate=validate_finalize),
         Subresource("status", updates_object=True, prepare=updates_status(), validate=validate_status),
     ),
+    holds_deletion=holds_deletion,
+    mark_deleted=mark_deleted,
     default=default,
     prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,

@@ -10,6 +10,7 @@ KIND = Kind(
     plural="persistentvolumes",
     schema="io.k8s.api.core.v1.PersistentVolume",
     singular="persistentvolume",
+    returns_deleted=True,
     namespaced=False,
     short_names=("pv",),
     subresources=(

@@ -1,7 +1,176 @@
-"""PersistentVolumeClaim."""
+"""PersistentVolumeClaim: a request for storage. Its spec is fixed but for the volume it gets, and the size asked for once bound.
+
+A data source is kept only where it is a claim or a snapshot; `dataSource` and `dataSourceRef` mirror each other.
+"""
 from __future__ import annotations
 
-from tiffin.api.kind import Kind, Subresource
+from datetime import datetime
+from typing import Any
+
+from tiffin.api.checks import immutable, named
+from tiffin.api.core.volumes import ACCESS_MODES, VOLUME_MODES, access_modes_text
+from tiffin.api.kind import Column, Context, Kind, Subresource
+from tiffin.api.printing import AGE, NAME, UNSET
+from tiffin.api.strategy import keep, updates_status
+from tiffin.machinery import names, quantity
+from tiffin.machinery.field import FieldError, forbidden, invalid, not_supported, required
+from tiffin.machinery.object import Object, dig, is_deleting
+from tiffin.machinery.selectors import validate_label_selector
+from tiffin.machinery.table import age, name
+
+CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+_RESIZE_STATUSES = (
+    "ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible", "NodeResizePending",
+)
+_FIXED = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+
+
+def default_claim(claim: Object) -> None:
+    """Defaults of a claim, also of one inside a StatefulSet."""
+    claim.setdefault("metadata", {})
+    spec, status = claim.setdefault("spec", {}), claim.setdefault("status", {})
+    status["phase"] = status.get("phase") or "Pending"
+    spec.setdefault("volumeMode", "Filesystem")
+    spec.setdefault("resources", {})
+
+
+def _align_sources(spec: dict[str, Any], had_source: bool) -> None:
+    source = spec.get("dataSource")
+    if source is not None and not had_source and not _is_known_source(source):
+        source = None
+        del spec["dataSource"]
+    reference = spec.get("dataSourceRef")
+    if source is not None and reference is None:
+        spec["dataSourceRef"] = dict(source)
+    elif reference is not None and source is None and not reference.get("namespace"):
+        spec["dataSource"] = {field: value for field, value in reference.items() if field != "namespace"}
+
+
+def _is_known_source(source: dict[str, Any]) -> bool:
+    pair = (source.get("apiGroup") or "", source.get("kind"))
+    return pair in (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
+
+
+def prepare_for_create(obj: Object, context: Context) -> None:
+    obj["status"] = {"phase": "Pending"}
+    _align_sources(obj["spec"], False)
+
+
+def prepare_for_update(new: Object, old: Object, context: Context) -> None:
+    keep(new, old, "status")
+    _align_sources(new["spec"], dig(old, "spec", "dataSource") is not None)
+
+
+def validate(obj: Object, context: Context) -> list[FieldError]:
+    return claim_spec_errors(obj.get("spec") or {}, "spec")
+
+
+def claim_spec_errors(spec: dict[str, Any], path: str) -> list[FieldError]:
+    """Violations of a claim's spec: its own, a template's, or a pod's ephemeral volume's."""
+    errors: list[FieldError] = []
+    modes = spec.get("accessModes") or []
+    if not modes:
+        errors.append(required(f"{path}.accessModes", "at least 1 access mode is required"))
+    errors += validate_label_selector(spec.get("selector"), f"{path}.selector")
+    errors += [not_supported(f"{path}.accessModes", mode, ACCESS_MODES) for mode in modes if mode not in ACCESS_MODES]
+    if "ReadWriteOncePod" in modes and any(mode in ACCESS_MODES and mode != "ReadWriteOncePod" for mode in modes):
+        errors.append(forbidden(f"{path}.accessModes", "may not use ReadWriteOncePod with other access modes"))
+    errors += _storage_errors(dig(spec, "resources", "requests", "storage"), f"{path}.resources[storage]")
+    if spec.get("storageClassName"):
+        errors += named(spec["storageClassName"], f"{path}.storageClassName", names.is_dns1123_subdomain)
+    if spec.get("volumeMode") is not None and spec["volumeMode"] not in VOLUME_MODES:
+        errors.append(not_supported(f"{path}.volumeMode", spec["volumeMode"], VOLUME_MODES))
+    errors += _source_errors(spec, path)
+    if spec.get("volumeAttributesClassName"):
+        errors += named(spec["volumeAttributesClassName"], f"{path}.volumeAttributesClassName", names.is_dns1123_subdomain)
+    return errors
+
+
+def _storage_errors(storage: str | None, path: str) -> list[FieldError]:
+    if storage is None:
+        return [required(path)]
+    return [] if quantity.sign(storage) > 0 else [invalid(path, storage, "must be greater than zero")]
+
+
+def _source_errors(spec: dict[str, Any], path: str) -> list[FieldError]:
+    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
+    errors: list[FieldError] = []
+    for field, value in (("dataSource", source), ("dataSourceRef", reference)):
+        if value is not None:
+            errors += _one_source_errors(value, f"{path}.{field}")
+    if source is not None and reference is not None:
+        if reference.get("namespace"):
+            detail = "may not be specified when dataSourceRef.namespace is specified"
+            errors.append(invalid(path, {}, detail))
+        elif any((source.get(f) or "") != (reference.get(f) or "") for f in ("apiGroup", "kind", "name")):
+            errors.append(invalid(path, {}, "must match dataSourceRef"))
+    return errors
+
+
+def _one_source_errors(source: dict[str, Any], path: str) -> list[FieldError]:
+    errors = [required(f"{path}.{field}") for field in ("name", "kind") if not source.get(field)]
+    group = source.get("apiGroup") or ""
+    if not group and source.get("kind") and source["kind"] != "PersistentVolumeClaim":
+        errors.append(invalid(path, source["kind"], "must be 'PersistentVolumeClaim' when referencing the default apiGroup"))
+    return errors + (named(group, f"{path}.apiGroup", names.is_dns1123_subdomain) if group else [])
+
+
+def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
+    errors = validate(new, context)
+    before, after = dict(old.get("spec") or {}), dict(new.get("spec") or {})
+    bound = dig(new, "status", "phase") == "Bound"
+    if _comparable(after, before, bound) != _comparable(before, before, bound):
+        errors.append(forbidden("spec", _FIXED))
+    size, held = dig(after, "resources", "requests", "storage"), dig(old, "status", "capacity", "storage", default="0")
+    was = dig(before, "resources", "requests", "storage")
+    if size is not None and was is not None and quantity.compare(size, was) < 0 and quantity.compare(size, held) <= 0:
+        errors.append(forbidden("spec.resources.requests.storage", "field can not be less than status.capacity"))
+    return errors + immutable(after.get("volumeMode"), before.get("volumeMode"), "volumeMode")
+
+
+def _comparable(spec: dict[str, Any], before: dict[str, Any], bound: bool) -> dict[str, Any]:
+    """A spec without what an update may change: a volume or class that was not set before, sizes and attributes of bound claims."""
+    free = {field for field in ("volumeName", "storageClassName") if not before.get(field) and field not in before}
+    rest = {field: value for field, value in spec.items() if field not in free and field != "volumeAttributesClassName"}
+    if bound:
+        resources = dict(rest.get("resources") or {})
+        resources.pop("requests", None)
+        rest["resources"] = resources
+    return rest
+
+
+def validate_status(new: Object, old: Object, context: Context) -> list[FieldError]:
+    status = new.get("status") or {}
+    errors: list[FieldError] = []
+    for resource, amount in sorted((status.get("capacity") or {}).items()):
+        if quantity.sign(amount) < 0:
+            errors.append(invalid(f"status.capacity[{resource}]", quantity.to_int(amount), "must be a valid resource quantity"))
+    for resource, state in sorted((status.get("allocatedResourceStatuses") or {}).items()):
+        errors += named(resource, "status.allocatedResourceStatuses", names.is_qualified_name)
+        if state not in _RESIZE_STATUSES:
+            errors.append(not_supported("status.allocatedResourceStatuses", resource, _RESIZE_STATUSES))
+    for resource in sorted(status.get("allocatedResources") or {}):
+        errors += named(resource, "status.allocatedResources", names.is_qualified_name)
+    return errors
+
+
+def class_of(obj: Object) -> str:
+    """The storage class of a claim or volume, by the older annotation where that is set."""
+    annotations = dig(obj, "metadata", "annotations", default={})
+    return annotations.get(CLASS_ANNOTATION) or dig(obj, "spec", "storageClassName", default="")
+
+
+def row(obj: Object, now: datetime) -> list[Any]:
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    capacity = access = ""
+    if spec.get("volumeName"):
+        capacity, access = dig(status, "capacity", "storage", default="0"), access_modes_text(status.get("accessModes"))
+    phase = "Terminating" if is_deleting(obj) else status.get("phase", "")
+    return [
+        name(obj), phase, spec.get("volumeName", ""), capacity, access, class_of(obj), spec.get("volumeAttributesClassName") or UNSET,
+        age(obj, now), spec.get("volumeMode") or UNSET,
+    ]
+
 
 KIND = Kind(
     group="",
@@ -10,8 +179,19 @@ KIND = Kind(
     plural="persistentvolumeclaims",
     schema="io.k8s.api.core.v1.PersistentVolumeClaim",
     singular="persistentvolumeclaim",
+    returns_deleted=True,
     short_names=("pvc",),
     subresources=(
-        Subresource("status", updates_object=True),
+        Subresource("status", updates_object=True, prepare=updates_status(), validate=validate_status),
     ),
+    default=default_claim,
+    prepare_for_create=prepare_for_create,
+    prepare_for_update=prepare_for_update,
+    validate=validate,
+    validate_update=validate_update,
+    columns=(
+        NAME, Column("Status"), Column("Volume"), Column("Capacity"), Column("Access Modes"), Column("StorageClass"),
+        Column("VolumeAttributesClass"), AGE, Column("VolumeMode", priority=1),
+    ),
+    row=row,
 )

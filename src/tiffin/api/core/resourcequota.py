@@ -130,6 +130,7 @@ KIND = Kind(
     plural="resourcequotas",
     schema="io.k8s.api.core.v1.ResourceQuota",
     singular="resourcequota",
+    returns_deleted=True,
     short_names=("quota",),
     subresources=(
         Subresource("status", updates_object=True, prepare=updates_status(), validate=validate_status),

@@ -10,6 +10,7 @@ KIND = Kind(
     plural="services",
     schema="io.k8s.api.core.v1.Service",
     singular="service",
+    returns_deleted=True,
     short_names=("svc",),
     categories=("all",),
     subresources=(

@@ -25,6 +25,7 @@ KIND = Kind(
     plural="serviceaccounts",
     schema="io.k8s.api.core.v1.ServiceAccount",
     singular="serviceaccount",
+    returns_deleted=True,
     short_names=("sa",),
     subresources=(Subresource("token", verbs=("create",), body=("authentication.k8s.io", "v1", "TokenRequest")),),
     prepare_for_create=prepare_for_create,

@@ -10,5 +10,6 @@ KIND = Kind(
     plural="deviceclasses",
     schema="io.k8s.api.resource.v1.DeviceClass",
     singular="deviceclass",
+    returns_deleted=True,
     namespaced=False,
 )

@@ -10,6 +10,7 @@ KIND = Kind(
     plural="resourceclaims",
     schema="io.k8s.api.resource.v1.ResourceClaim",
     singular="resourceclaim",
+    returns_deleted=True,
     subresources=(
         Subresource("status", updates_object=True),
     ),

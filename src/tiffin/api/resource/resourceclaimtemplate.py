@@ -10,4 +10,5 @@ KIND = Kind(
     plural="resourceclaimtemplates",
     schema="io.k8s.api.resource.v1.ResourceClaimTemplate",
     singular="resourceclaimtemplate",
+    returns_deleted=True,
 )

@@ -10,5 +10,6 @@ KIND = Kind(
     plural="resourceslices",
     schema="io.k8s.api.resource.v1.ResourceSlice",
     singular="resourceslice",
+    returns_deleted=True,
     namespaced=False,
 )

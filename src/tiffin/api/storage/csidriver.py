@@ -10,6 +10,7 @@ KIND = Kind(
     plural="csidrivers",
     schema="io.k8s.api.storage.v1.CSIDriver",
     singular="csidriver",
+    returns_deleted=True,
     namespaced=False,
     unconditional_update=False,
 )

@@ -10,6 +10,7 @@ KIND = Kind(
     plural="csinodes",
     schema="io.k8s.api.storage.v1.CSINode",
     singular="csinode",
+    returns_deleted=True,
     namespaced=False,
     unconditional_update=False,
 )

@@ -10,6 +10,7 @@ KIND = Kind(
     plural="storageclasses",
     schema="io.k8s.api.storage.v1.StorageClass",
     singular="storageclass",
+    returns_deleted=True,
     namespaced=False,
     short_names=("sc",),
 )

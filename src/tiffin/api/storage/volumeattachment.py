@@ -10,6 +10,7 @@ KIND = Kind(
     plural="volumeattachments",
     schema="io.k8s.api.storage.v1.VolumeAttachment",
     singular="volumeattachment",
+    returns_deleted=True,
     namespaced=False,
     subresources=(
         Subresource("status", updates_object=True),

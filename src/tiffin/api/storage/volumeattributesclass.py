@@ -10,6 +10,7 @@ KIND = Kind(
     plural="volumeattributesclasses",
     schema="io.k8s.api.storage.v1.VolumeAttributesClass",
     singular="volumeattributesclass",
+    returns_deleted=True,
     namespaced=False,
     short_names=("vac",),
 )
