@@ -138,7 +138,8 @@ class MemoryClient:
 
     def _change(self, resource: Resource, old: Object, new: Object, subresource: str) -> Object:
         if subresource:
-            new = replaced(old, (subresource,), new.get(subresource))
+            noted = {name: meta(new)[name] for name in ("annotations", "labels") if name in meta(new)}
+            new = replaced(old, (subresource,), new.get(subresource)) | {"metadata": meta(old) | noted}
         elif "status" in old:
             new = new | {"status": old["status"]}
         if new.get("spec") != old.get("spec"):

@@ -1,0 +1,30 @@
+"""What controllers are told when they are made: the cluster's ranges, certificates and times. Defaults are kube-controller-manager's."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tiffin.machinery.object import Object
+
+
+def no_tokens(account: Object, secret: Object) -> str:
+    """For clusters whose server signs no legacy tokens: such secrets stay without one."""
+    return ""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Parameters of the controllers. `sign_token(service_account, secret)` gives the token of a service account token Secret."""
+
+    root_ca: str = ""
+    """PEM of the authority behind the API server's certificate, for `kube-root-ca.crt`."""
+    sign_token: Callable[[Object, Object], str] = no_tokens
+    cluster_cidr: str = "10.244.0.0/16"
+    node_cidr_mask_size: int = 24
+    node_monitor_grace: timedelta = timedelta(seconds=50)
+    """How long a node may be silent before it counts as unknown."""
+    node_startup_grace: timedelta = timedelta(seconds=60)
+    """The same for a node that never reported."""
+    terminated_pod_threshold: int = 12500
+    """How many finished pods are kept."""

@@ -1,0 +1,30 @@
+"""Names of the resources that controllers watch and write."""
+from __future__ import annotations
+
+from tiffin.machinery.object import Resource
+from tiffin.runtime.controller import PolicyRule
+
+CONFIG_MAPS = Resource("", "v1", "configmaps")
+NAMESPACES = Resource("", "v1", "namespaces")
+NODES = Resource("", "v1", "nodes")
+PERSISTENT_VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims")
+PODS = Resource("", "v1", "pods")
+REPLICATION_CONTROLLERS = Resource("", "v1", "replicationcontrollers")
+RESOURCE_QUOTAS = Resource("", "v1", "resourcequotas")
+SECRETS = Resource("", "v1", "secrets")
+SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts")
+SERVICES = Resource("", "v1", "services")
+CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions")
+DAEMON_SETS = Resource("apps", "v1", "daemonsets")
+DEPLOYMENTS = Resource("apps", "v1", "deployments")
+REPLICA_SETS = Resource("apps", "v1", "replicasets")
+STATEFUL_SETS = Resource("apps", "v1", "statefulsets")
+CRON_JOBS = Resource("batch", "v1", "cronjobs")
+JOBS = Resource("batch", "v1", "jobs")
+LEASES = Resource("coordination.k8s.io", "v1", "leases")
+POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets")
+CLUSTER_ROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles")
+CUSTOM_RESOURCE_DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+
+EVENTS_RULE = PolicyRule(("", "events.k8s.io"), ("events",), ("create", "patch", "update"))
+"""Every controller that records events may."""
