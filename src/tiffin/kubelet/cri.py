@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -98,6 +97,10 @@ class CriRuntime:
         conditions = {c.type: (c.status, c.reason, c.message) for c in status.status.conditions}
         return RuntimeInfo(version.runtime_name, version.runtime_version, conditions)
 
+    async def set_pod_cidr(self, cidr: str) -> None:
+        config = cri.RuntimeConfig(network_config=cri.NetworkConfig(pod_cidr=cidr))
+        await self._call("UpdateRuntimeConfig", cri.UpdateRuntimeConfigRequest(runtime_config=config), cri.UpdateRuntimeConfigResponse)
+
     # ---- sandboxes
 
     async def sandboxes(self) -> Sequence[Sandbox]:
@@ -128,7 +131,9 @@ class CriRuntime:
                 raise result
         return [result for result in found if isinstance(result, Container)]
 
-    async def container(self, container_id: str) -> Container:
+    async def container(self, container_id: str, sandbox_id: str = "") -> Container:
+        if sandbox_id:
+            return await self._container(container_id, sandbox_id)
         answer = await self._call("ListContainers", cri.ListContainersRequest(filter=cri.ContainerFilter(id=container_id)), cri.ListContainersResponse)
         if not answer.containers:
             raise RuntimeFault("NOT_FOUND", f'container "{container_id}": not found')
@@ -251,11 +256,3 @@ class CriRuntime:
         while True:
             yield Unsure()
             await asyncio.sleep(FALLBACK_INTERVAL)
-
-
-_TOOL_NOISE = re.compile(r"^(rpc error: code = \w+ desc = )+")
-
-
-def plain(text: str) -> str:
-    """A runtime's message without gRPC's prefix."""
-    return _TOOL_NOISE.sub("", text)
