@@ -124,6 +124,11 @@ class Store:
         await self._landing()
         return [event.entry for event in events]
 
+    async def settled(self, resource: str, key: Key) -> None:
+        """Returns once the newest version of the object is durable and visible."""
+        if (resource, key) in self._pending:
+            await self._landing()
+
     def _stage(self, write: Write) -> Event:
         self._revision += 1
         revision, data = self._revision, None

@@ -1,0 +1,111 @@
+"""Reading request bodies: media type, field validation, kind and version, defaults.
+
+A decoded object is private to its request, in the served version as the client sent it, normalised as Go would have it.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tiffin.apiserver.context import RequestContext
+from tiffin.apiserver.registry import Served
+from tiffin.machinery import errors
+from tiffin.machinery.decode import DecodeError, Problem, decode_object, parse_json, parse_yaml, strict_error, strict_problems
+from tiffin.machinery.object import Object
+from tiffin.machinery.schema import Type, definition
+
+JSON, YAML = "application/json", "application/yaml"
+DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+
+
+def media_type(context: RequestContext) -> str:
+    return context.headers.get("content-type", "").partition(";")[0].strip().lower() or JSON
+
+
+def parse_body(context: RequestContext, body: bytes, strict: bool) -> tuple[Object, list[Problem]]:
+    """The body as JSON or YAML, by its Content-Type; raises 415 for other types and 400 for what cannot be parsed."""
+    kind = media_type(context)
+    if kind not in (JSON, YAML, "application/x-yaml", "text/yaml", "*/*"):
+        raise errors.unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, "
+            "application/vnd.kubernetes.protobuf")
+    try:
+        return parse_yaml(body) if "yaml" in kind else parse_json(body, strict)
+    except DecodeError as error:
+        raise errors.bad_request(str(error)) from None
+
+
+def report(context: RequestContext, kind: str, version: str, problems: Sequence[Problem]) -> None:
+    """What strictness found: refused, warned of or ignored as `fieldValidation` says."""
+    if not problems or context.field_validation == "Ignore":
+        return
+    if context.field_validation == "Strict":
+        raise errors.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {strict_error(problems)}')
+    context.warnings.extend(dict.fromkeys(map(str, problems)))
+
+
+def read_object(context: RequestContext, served: Served, body: bytes) -> Object:
+    """The object of a POST or PUT in the served version, with defaults applied. Raises 400 for another kind."""
+    kind = served.kind
+    obj, problems = parse_body(context, body, context.field_validation != "Ignore")
+    _check_kind(obj, kind.kind, served.api_version)
+    problems = strict_problems(problems, decode_typed(obj, served.type, kind.kind, served.resource.version))
+    report(context, kind.kind, served.resource.version, problems)
+    return obj
+
+
+def read_typed(context: RequestContext, body: bytes, gvk: tuple[str, str, str], schema: str) -> Object:
+    """The body of a subresource: an object of another kind than the resource's."""
+    group, version, kind = gvk
+    obj, problems = parse_body(context, body, context.field_validation != "Ignore")
+    _check_kind(obj, kind, f"{group}/{version}" if group else version)
+    problems = strict_problems(problems, decode_typed(obj, definition(schema), kind, version))
+    report(context, kind, version, problems)
+    return obj
+
+
+def decode_typed(obj: Object, type: Type, kind: str, version: str) -> list[Problem]:
+    try:
+        return decode_object(obj, type)
+    except DecodeError as error:
+        raise errors.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from None
+
+
+def _check_kind(obj: Object, kind: str, api_version: str) -> None:
+    if not isinstance(obj, dict):
+        raise errors.bad_request(f"couldn't get version/kind; json parse error: json: cannot unmarshal {_go_type(obj)} into Go value of type struct")
+    given_kind, given_version = obj.get("kind"), obj.get("apiVersion")
+    for value in (given_kind, given_version):
+        if value is not None and not isinstance(value, str):
+            raise errors.bad_request(f"couldn't get version/kind; json parse error: json: cannot unmarshal {_go_type(value)} into Go struct field")
+    if given_version and given_version != api_version and (given_kind or kind) == kind:
+        raise errors.bad_request(f"the API version in the data ({given_version}) does not match the expected API version ({api_version})")
+    if given_kind and given_kind != kind or given_version and given_version != api_version:
+        raise errors.bad_request(
+            f'{given_kind or kind} in version "{(given_version or api_version).rpartition("/")[2]}" cannot be handled as a {kind}: '
+            f'no kind "{given_kind or kind}" is registered for version "{given_version or api_version}" here')
+    obj["kind"], obj["apiVersion"] = kind, api_version
+
+
+def _go_type(value: object) -> str:
+    return {list: "array", str: "string", bool: "bool", int: "number", float: "number", dict: "object"}.get(type(value), "null")
+
+
+def read_delete_options(context: RequestContext, body: bytes) -> Object:
+    """DeleteOptions of the body, or of the query when there is no body. Unknown fields never warn."""
+    if body.strip():
+        obj, _ = parse_body(context, body, False)
+        if not isinstance(obj, dict) or obj.get("kind", "DeleteOptions") != "DeleteOptions":
+            raise errors.bad_request("the body of a DELETE has to be DeleteOptions")
+        decode_typed(obj, definition(DELETE_OPTIONS), "DeleteOptions", "v1")
+        return obj
+    query, obj = context.query, {}
+    grace = query.number("gracePeriodSeconds")
+    if grace is not None:
+        obj["gracePeriodSeconds"] = grace
+    if query.text("orphanDependents"):
+        obj["orphanDependents"] = query.flag("orphanDependents")
+    if query.text("propagationPolicy"):
+        obj["propagationPolicy"] = query.text("propagationPolicy")
+    if "dryRun" in query.values:
+        obj["dryRun"] = query.values["dryRun"]
+    return obj

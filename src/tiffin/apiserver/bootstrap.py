@@ -1,0 +1,78 @@
+"""What a cluster begins with: system namespaces, priority classes, the roles of RBAC. Written at every start where missing."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from tiffin.api.kind import Context
+from tiffin.apiserver.authz.bootstrap import bootstrap_objects, reconcile
+from tiffin.apiserver.ordering import ordered
+from tiffin.apiserver.ports import Reader
+from tiffin.apiserver.registry import Registry, Served
+from tiffin.apiserver.writes import new_uid
+from tiffin.machinery.object import Object, Resource, key_of
+from tiffin.machinery.timestamps import format_time
+from tiffin.store.store import Store, Write
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+PRIORITY_CLASSES = (
+    ("system-cluster-critical", 2000000000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
+    ("system-node-critical", 2000001000, "Used for system critical pods that must not be moved from their current node."))
+
+
+def initial_objects() -> list[Object]:
+    """Namespaces and priority classes."""
+    namespaces: list[Object] = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in NAMESPACES]
+    classes: list[Object] = [
+        {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": value, "description": text}
+        for name, value, text in PRIORITY_CLASSES]
+    return namespaces + classes
+
+
+async def bootstrap(store: Store, reader: Reader, registry: Registry, extra: Iterable[Object], now: datetime) -> None:
+    """Writes what is missing, in one batch. `extra` are the roles of controllers and the like."""
+    served = {(s.api_version, s.kind.kind): s for s in registry.all_stored()}
+    writes = []
+    roles = []
+    for obj in [*initial_objects(), *bootstrap_objects(), *extra]:
+        if obj["apiVersion"].startswith("rbac."):
+            roles.append(obj)
+            continue
+        target = served[obj["apiVersion"], obj["kind"]]
+        if store.newest(target.storage, key_of(obj)) is None:
+            writes.append(_new(target, obj, now))
+    for resource, obj, stored in reconcile(reader, _latest(roles)):
+        writes.append(_role(served_for(registry, resource), obj, stored, now))
+    if writes:
+        await store.commit(*writes)
+
+
+def _latest(objects: Iterable[Object]) -> list[Object]:
+    """One of each name, the last given."""
+    return list({(o["kind"], key_of(o)): o for o in objects}.values())
+
+
+def served_for(registry: Registry, resource: Resource) -> Served:
+    served = registry.lookup(*resource)
+    assert served is not None, resource
+    return served
+
+
+def _new(served: Served, obj: Object, now: datetime) -> Write:
+    new: dict[str, Any] = orjson.loads(orjson.dumps(obj))
+    kind = served.kind
+    kind.default(new)
+    kind.prepare_for_create(new, Context(now))
+    new["metadata"] |= {"uid": new_uid(), "creationTimestamp": format_time(now)}
+    return Write(served.storage, key_of(new), ordered(new, kind.kind, kind.api_version), 0)
+
+
+def _role(served: Served, obj: Object, stored: Object | None, now: datetime) -> Write:
+    if stored is None:
+        return _new(served, obj, now)
+    new: dict[str, Any] = orjson.loads(orjson.dumps(obj))
+    new["metadata"] = dict(stored["metadata"])
+    return Write(served.storage, key_of(new), ordered(new, served.kind.kind, served.kind.api_version), int(stored["metadata"]["resourceVersion"]))

@@ -1,0 +1,161 @@
+"""The API server as one handler: the filter chain around resources, discovery and health.
+
+Order: audit id → path → authenticate → impersonate → authorize → carry out. Nothing is answered before authorization, not even
+that a path does not exist. An `ApiError` becomes its Status here and nowhere else; any other exception becomes a 500 that names
+the audit id under which the log has the traceback.
+"""
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import time
+from collections.abc import Callable
+from urllib.parse import unquote
+
+from tiffin.apiserver import health, metrics
+from tiffin.apiserver.authn.authenticator import Authenticator
+from tiffin.apiserver.authn.impersonation import Impersonation, wanted_user
+from tiffin.apiserver.authz.attributes import Attributes, Decision, refusal
+from tiffin.apiserver.context import Query, RequestContext, RequestInfo, request_info
+from tiffin.apiserver.negotiate import PLAIN, YAML, Form, negotiate
+from tiffin.apiserver.paths import Paths
+from tiffin.apiserver.render import respond
+from tiffin.apiserver.resources import Resources
+from tiffin.machinery import errors
+from tiffin.machinery.errors import ApiError
+from tiffin.machinery.selectors import SelectorError, parse_field_selector
+from tiffin.net.http import Request, Response
+
+logger = logging.getLogger(__name__)
+access = logging.getLogger("tiffin.access")
+
+LONG_RUNNING = frozenset(("exec", "attach", "portforward", "proxy", "log"))
+WRITE_TIMEOUT = 60.0
+MAX_READS, MAX_WRITES = 800, 400
+MUTATING = frozenset(("create", "update", "patch", "delete", "deletecollection"))
+
+Authorize = Callable[[Attributes], Decision]
+
+
+class ApiServer:
+    """Answers requests. `handle` is the handler of the HTTP server and of the in-process client."""
+
+    def __init__(self, resources: Resources, paths: Paths, authenticator: Authenticator, authorize: Authorize, log_requests: bool = False) -> None:
+        self.resources, self.paths = resources, paths
+        self.authenticator, self.authorize = authenticator, authorize
+        self.impersonation = Impersonation(authorize)
+        self.log_requests = log_requests
+        self._prefix = os.urandom(6).hex()
+        self._numbers = itertools.count(1)
+        self._busy = {True: 0, False: 0}
+
+    def new_audit_id(self) -> str:
+        """Unique among all requests of all servers: a random start of this process and a running number, as a UUID."""
+        number = next(self._numbers)
+        return f"{self._prefix[:8]}-{self._prefix[8:]}-4{number >> 52 & 0xFFF:03x}-8{number >> 40 & 0xFFF:03x}-{number & 0xFFFFFFFFFF:012x}"
+
+    async def handle(self, request: Request) -> Response:
+        started = time.perf_counter()
+        path, _, query = request.target.partition("?")
+        context = RequestContext(RequestInfo(request.method.lower(), path), Query.parse(query), request.headers, peer=request.peer)
+        context.audit_id = self.new_audit_id()
+        try:
+            response = await self._authorized(context, request)
+        except ApiError as error:
+            response = self._error(context, error)
+        except TimeoutError:
+            response = self._error(context, errors.timeout("request did not complete within the allotted timeout"))
+        except Exception:
+            logger.exception("request %s failed: %s %s", context.audit_id, request.method, path)
+            response = self._error(context, errors.internal_error(f"this is a fault of the server; its log has the cause under {context.audit_id}"))
+        self._finish(context, request, response, time.perf_counter() - started)
+        return response
+
+    async def _authorized(self, context: RequestContext, request: Request) -> Response:
+        user = self.authenticator.authenticate(request)
+        if user is None:
+            raise errors.unauthorized()
+        context.user = user
+        context.info = request_info(request.method, request.raw_path, context.query)
+        attributes = self._attributes(context)
+        wanted = wanted_user(request.headers)
+        if wanted is not None:
+            context.user = attributes.user = self.impersonation.impersonate(wanted, attributes)
+        decision = self.authorize(attributes)
+        if not decision.allowed:
+            raise refusal(attributes, decision.reason)
+        return await self._bounded(context, request)
+
+    async def _bounded(self, context: RequestContext, request: Request) -> Response:
+        """Carries the request out within the limits of concurrency and time."""
+        info = context.info
+        if not info.is_resource:
+            return await self.paths.handle(context, request)
+        if info.verb == "watch" or info.subresource in LONG_RUNNING:
+            return await self.resources.handle(context, request)
+        mutating = info.verb in MUTATING
+        if self._busy[mutating] >= (MAX_WRITES if mutating else MAX_READS):
+            raise errors.too_many_requests("the server has received too many requests and has asked us to try again later")
+        self._busy[mutating] += 1
+        try:
+            if not mutating:
+                return await self.resources.handle(context, request)
+            async with asyncio.timeout(WRITE_TIMEOUT):
+                return await self.resources.handle(context, request)
+        finally:
+            self._busy[mutating] -= 1
+
+    @staticmethod
+    def _attributes(context: RequestContext) -> Attributes:
+        info, query = context.info, context.query
+        if not info.is_resource:
+            return Attributes(context.user, info.verb, path=info.path, is_resource=False)
+        name = info.name
+        fields = query.text("fieldSelector") if query.values else ""
+        if not name and fields and info.verb in ("list", "watch"):
+            try:
+                name = next((v for field, op, v in parse_field_selector(fields) if field == "metadata.name" and op != "!="), "")
+            except SelectorError:
+                name = ""
+        labels = query.text("labelSelector") if query.values else ""
+        group, version, plural = info.resource
+        return Attributes(
+            context.user, info.verb, group, version, plural, info.subresource, info.namespace, name, info.path, True, fields, labels)
+
+    def _error(self, context: RequestContext, error: ApiError) -> Response:
+        response = respond(error.status(), self._error_form(context), error.code)
+        if error.headers:
+            response.headers |= error.headers
+        return response
+
+    @staticmethod
+    def _error_form(context: RequestContext) -> Form:
+        """Errors come in the media type asked for, never as a Table; whoever asks for something unknown gets JSON."""
+        try:
+            form = negotiate(context.headers.get("accept", ""))
+        except ApiError:
+            return PLAIN
+        return Form(YAML) if form.media_type == YAML else PLAIN
+
+    def _finish(self, context: RequestContext, request: Request, response: Response, seconds: float) -> None:
+        headers = response.headers
+        headers["Audit-Id"] = context.audit_id
+        headers.setdefault("Cache-Control", "no-cache, private")
+        if context.warnings:
+            response.repeated_headers += tuple(("Warning", f"299 - {quoted(text)}") for text in dict.fromkeys(context.warnings))
+        info = context.info
+        known = info.is_resource and self.resources.registry.lookup(*info.resource) is not None
+        long_running = response.stream is not None or response.upgrade is not None
+        metrics.count(info.verb, info.resource.plural if known else "", response.status, seconds, long_running)
+        if self.log_requests:
+            access.info(
+                "%s %s %d %.1fms user=%s audit=%s", request.method, unquote(request.raw_path), response.status, seconds * 1000,
+                context.user.name, context.audit_id)
+
+
+def quoted(text: str) -> str:
+    """A warn-text: quoted, escaped, without control characters (RFC 7234, 5.5)."""
+    clean = "".join(c for c in text if c >= " " and c != "\x7f")
+    return '"' + clean.replace("\\", "\\\\").replace('"', '\\"') + '"'

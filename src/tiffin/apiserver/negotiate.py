@@ -1,0 +1,80 @@
+"""Which representation an answer takes: media type and, for objects, Table or PartialObjectMetadata.
+
+Source: API concepts, "Alternate representations of resources" and "Receiving resources as Tables".
+"""
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from tiffin.machinery import errors
+
+JSON, YAML, PROTOBUF, CBOR = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/cbor"
+SUPPORTED = (JSON, YAML)
+LISTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+
+
+class Form(NamedTuple):
+    """A representation: media type, what the object is turned into ("" for itself), and that form's meta.k8s.io version."""
+
+    media_type: str = JSON
+    kind: str = ""
+    version: str = ""
+    pretty: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """The stored encoding can be sent as it is."""
+        return self == PLAIN
+
+
+PLAIN = Form()
+
+
+class Clause(NamedTuple):
+    """One media range of an Accept header."""
+
+    media_type: str
+    parameters: dict[str, str]
+    quality: float
+
+
+def parse_accept(header: str) -> list[Clause]:
+    """The clauses of an Accept header, best quality first, otherwise as given."""
+    clauses = []
+    for text in header.split(","):
+        media_type, *rest = (piece.strip() for piece in text.split(";"))
+        if not media_type:
+            continue
+        parameters = dict(piece.partition("=")[::2] for piece in rest if piece)
+        try:
+            quality = float(parameters.pop("q", "1"))
+        except ValueError:
+            quality = 1.0
+        clauses.append(Clause(media_type.lower(), parameters, quality))
+    return sorted(clauses, key=lambda clause: -clause.quality)
+
+
+@lru_cache(maxsize=256)
+def negotiate(accept: str, is_list: bool = False, transforms: bool = True) -> Form:
+    """The form of an answer; raises 406 when none of those asked for is served."""
+    if not accept or accept == JSON:
+        return PLAIN
+    for clause in parse_accept(accept):
+        media_type = JSON if clause.media_type == "*/*" else clause.media_type
+        if media_type not in SUPPORTED:
+            continue
+        kind = clause.parameters.get("as", "")
+        if not kind:
+            return Form(media_type)
+        version, group = clause.parameters.get("v", ""), clause.parameters.get("g", "")
+        if transforms and kind in TRANSFORMS and group == "meta.k8s.io" and version in ("v1", "v1beta1"):
+            return Form(media_type, kind, version)
+    raise errors.not_acceptable(f"only the following media types are accepted: {LISTED}")
+
+
+def check_shape(form: Form, is_list: bool) -> None:
+    """406 where a list form is asked of one object or the reverse."""
+    if form.kind == "PartialObjectMetadataList" and not is_list or form.kind == "PartialObjectMetadata" and is_list:
+        raise errors.not_acceptable(f"the server cannot send {'a list' if is_list else 'one object'} as {form.kind}")

@@ -1,0 +1,133 @@
+"""What is served: every kind under every group and version it is served in. Custom resources come and go at run time.
+
+`Served` is one resource in one version; the stored version is the one whose `version` is None. Whoever caches what is derived
+from the registry keeps `Registry.generation` with it.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+
+import orjson
+
+from tiffin.api.kind import Column, Kind, Version
+from tiffin.machinery.object import Object, Resource
+from tiffin.machinery.schema import Type, definition
+
+GROUP_ORDER = (
+    "", "apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch",
+    "certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io", "storage.k8s.io", "admissionregistration.k8s.io",
+    "apiextensions.k8s.io", "scheduling.k8s.io", "coordination.k8s.io", "node.k8s.io", "discovery.k8s.io", "resource.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+)
+"""The order in which discovery names the built-in groups; all others follow by name."""
+
+VERSION_PRIORITY = {("autoscaling", "v2"): 0, ("autoscaling", "v1"): 1}
+
+
+class Served:
+    """A resource as one group and version serve it."""
+
+    def __init__(self, kind: Kind, version: Version | None, type: Type | None = None) -> None:
+        self.kind, self.version = kind, version
+        self._type = type
+        self.resource = Resource(version.group, version.version, kind.plural) if version else kind.resource
+        self.storage = kind.group_resource
+        """The store's name of the resource, the same for all versions."""
+
+    @cached_property
+    def type(self) -> Type:
+        return self._type or definition(self.version.schema if self.version else self.kind.schema)
+
+    @property
+    def api_version(self) -> str:
+        return self.resource.api_version
+
+    @property
+    def group_resource(self) -> str:
+        return self.resource.group_resource
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return (self.version.columns if self.version else None) or self.kind.columns
+
+    @cached_property
+    def head(self) -> bytes:
+        """How the encoding of every object of this version begins; list items of built-in kinds leave it out."""
+        return orjson.dumps({"kind": self.kind.kind, "apiVersion": self.api_version})[:-1] + b","
+
+    @cached_property
+    def custom(self) -> bool:
+        """Custom resources keep kind and apiVersion in list items."""
+        return self._type is not None
+
+    def from_stored(self, obj: Object) -> Object:
+        """The object in this version; the stored object itself where the versions are the same."""
+        return self.version.from_stored(obj) if self.version else obj
+
+    def to_stored(self, obj: Object) -> Object:
+        return self.version.to_stored(obj) if self.version else obj
+
+
+class Registry:
+    """All that is served, by group, version and plural name."""
+
+    def __init__(self, kinds: Iterable[Kind] = ()) -> None:
+        self.generation = 0
+        self._served: dict[tuple[str, str, str], Served] = {}
+        self._stored: dict[str, Served] = {}
+        for kind in kinds:
+            self.add(kind)
+
+    def add(self, kind: Kind, types: dict[str, Type] | None = None, served_stored: bool = True) -> None:
+        """Serves the kind; `types` gives the types of a custom resource by version. A version not served is still stored."""
+        types = types or {}
+        stored = Served(kind, None, types.get(kind.version))
+        self._stored[kind.group_resource] = stored
+        if served_stored:
+            self._served[stored.resource] = stored
+        for version in kind.versions:
+            served = Served(kind, version, types.get(version.version))
+            self._served[served.resource] = served
+        self.generation += 1
+
+    def remove(self, group_resource: str) -> None:
+        """Stops serving a kind."""
+        if self._stored.pop(group_resource, None):
+            self._served = {key: s for key, s in self._served.items() if s.storage != group_resource}
+            self.generation += 1
+
+    def lookup(self, group: str, version: str, plural: str) -> Served | None:
+        return self._served.get((group, version, plural))
+
+    def stored(self, group_resource: str) -> Served | None:
+        """The resource in its stored version, by storage name."""
+        return self._stored.get(group_resource)
+
+    def all_stored(self) -> list[Served]:
+        return list(self._stored.values())
+
+    def __iter__(self) -> Iterator[Served]:
+        return iter(list(self._served.values()))
+
+    def of_version(self, group: str, version: str) -> list[Served]:
+        return [s for key, s in self._served.items() if key[0] == group and key[1] == version]
+
+    def groups(self) -> dict[str, list[str]]:
+        """Versions of each group, the preferred first; built-in groups in their fixed order, then the others by name."""
+        found: dict[str, set[str]] = {}
+        for group, version, _ in self._served:
+            found.setdefault(group, set()).add(version)
+        known = [g for g in GROUP_ORDER if g in found]
+        return {g: sorted(found[g], key=lambda v, g=g: (VERSION_PRIORITY.get((g, v), 0), version_rank(v))) for g in known + sorted(found.keys() - set(known))}
+
+
+def version_rank(version: str) -> tuple[int, int, int, str]:
+    """Sorts v2 before v1, stable before beta before alpha, and everything else last by name (kube-aware version order)."""
+    import re
+
+    match = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
+    if not match:
+        return (3, 0, 0, version)
+    stage = {None: 0, "beta": 1, "alpha": 2}[match[2]]
+    return (stage, -int(match[1]), -int(match[3] or 0), "")

@@ -1,0 +1,147 @@
+"""Putting the API server together: store, registry, verbs, identity, and the listening sockets."""
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tiffin.api.kind import builtin_kinds
+from tiffin.apiserver.admission.chain import default_chain
+from tiffin.apiserver.allocation import SERVICES, ServiceAllocator
+from tiffin.apiserver.authn.authenticator import Authenticator
+from tiffin.apiserver.authn.serviceaccount import ServiceAccountTokens, TokenIssuer
+from tiffin.apiserver.authn.tokens import BootstrapTokens, StaticTokens
+from tiffin.apiserver.authz.authorizer import Authorizer
+from tiffin.apiserver.bootstrap import bootstrap
+from tiffin.apiserver.crd import CustomResources
+from tiffin.apiserver.handler import ApiServer
+from tiffin.apiserver.local import LocalClient
+from tiffin.apiserver.paths import Issuer, Paths
+from tiffin.apiserver.podverbs import BUDGETS, PODS, PodVerbs
+from tiffin.apiserver.reads import Reads
+from tiffin.apiserver.registry import Registry
+from tiffin.apiserver.resources import Resources
+from tiffin.apiserver.reviews import Reviews
+from tiffin.apiserver.scale import ScaleHandler
+from tiffin.apiserver.stored import StoreReader
+from tiffin.apiserver.user import AUTHENTICATED, MASTERS, User, service_account_groups, service_account_name
+from tiffin.apiserver.watch import Watches
+from tiffin.apiserver.writes import Writes
+from tiffin.machinery.object import Object
+from tiffin.net import jws
+from tiffin.net.pki import Pki
+from tiffin.net.server import Server
+from tiffin.store.store import Store
+
+MANAGER = User("system:kube-controller-manager", groups=(MASTERS, AUTHENTICATED))
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one API server is told."""
+
+    pki: Pki
+    tokens: Iterable[str]
+    """Lines `token,user,uid,"groups"`: the static bearer tokens."""
+    address: str
+    """`host:port` under which clients reach the server."""
+    service_cidr: str
+    service_account_issuer: str = "https://kubernetes.default.svc.cluster.local"
+    log_requests: bool = False
+
+
+class Assembly:
+    """A whole API server over one store. `start` makes it usable, `listen` opens its ports."""
+
+    def __init__(self, store: Store, options: Options) -> None:
+        self.store, self.options = store, options
+        self.reader = StoreReader(store)
+        self.registry = Registry(builtin_kinds())
+        self.authorizer = Authorizer(self.reader)
+        self.is_ready = False
+        key = jws.PrivateKey(options.pki.service_account_key.read_bytes())
+        self.issuer = TokenIssuer(key, options.service_account_issuer)
+        account_tokens = ServiceAccountTokens(self.reader, [key.public], time.time, options.service_account_issuer)
+        audiences = [options.service_account_issuer]
+        tokens = [StaticTokens(options.tokens), account_tokens, BootstrapTokens(self.reader, time.time)]
+        self.authenticator = Authenticator(tokens, audiences, time.time)
+        self.resources = self._resources()
+        paths = Paths(
+            self.registry, options.address, Issuer(lambda: self.issuer.discovery(f"https://{options.address}"), self.issuer.jwks),
+            lambda: self.is_ready)
+        self.api = ApiServer(self.resources, paths, self.authenticator, self.authorizer.authorize, options.log_requests)
+        self.http = Server(self.api.handle)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _resources(self) -> Resources:
+        admission = default_chain(self.reader, self.authorizer)
+        writes = Writes(self.store, admission, {SERVICES: ServiceAllocator(self.store, self.options.service_cidr)})
+        resources = Resources(self.registry, Reads(self.store), writes, Watches(self.store))
+        pods, budgets = self.registry.lookup(*PODS), self.registry.lookup(*BUDGETS)
+        assert pods is not None and budgets is not None
+        pod_verbs = PodVerbs(writes, pods, budgets)
+        resources.subresources |= {
+            "scale": ScaleHandler(writes).handle, "binding": pod_verbs.binding, "eviction": pod_verbs.eviction}
+        resources.virtual["bindings"] = pod_verbs.bindings
+        reviews = Reviews(self.reader, self.authenticator, self.authorizer, self.issuer)
+        reviews.install(resources)
+        self.custom = CustomResources(self.registry, writes, self.store)
+        return resources
+
+    def client(self, user: User, agent: str) -> LocalClient:
+        """An in-process client acting as `user`."""
+        return LocalClient(self.resources, self.authorizer.authorize, user, agent)
+
+    def client_for(self, name: str) -> LocalClient:
+        """The client of a service account in kube-system; "" is the controller manager itself."""
+        if not name:
+            return self.client(MANAGER, "kube-controller-manager")
+        groups = (*service_account_groups("kube-system"), AUTHENTICATED)
+        return self.client(User(service_account_name("kube-system", name), groups=groups), "kube-controller-manager")
+
+    async def start(self, extra: Iterable[Object] = ()) -> None:
+        """Writes what a cluster begins with and serves the stored custom kinds."""
+        fresh = self.store.revision == 0
+        await bootstrap(self.store, self.reader, self.registry, extra, datetime.now(UTC))
+        if fresh:
+            self.store.index.compacted = self.store.revision  # nobody has seen anything older
+        self.custom.load()
+        self._tasks = [
+            asyncio.create_task(self.resources.watches.send_bookmarks(), name="bookmarks"),
+            asyncio.create_task(self.custom.run(), name="custom resources")]
+
+    async def listen(self, addresses: Iterable[str], port: int) -> int:
+        """Listens on every address; gives the port."""
+        tls = server_context(self.options.pki)
+        for address in addresses:
+            port = await self.http.start(address, port, tls)
+        return port
+
+    async def stop(self) -> None:
+        """Ends watches and connections, then closes the store."""
+        self.is_ready = False
+        await self.http.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.store.close()
+
+
+def server_context(pki: Pki) -> ssl.SSLContext:
+    """TLS for the server's ports; client certificates are verified when they are sent, and not demanded."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(pki.server.certificate, pki.server.key)
+    context.load_verify_locations(pki.authority.certificate)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def state_file(directory: Path) -> Path:
+    """Where the embedded store keeps a cluster."""
+    return directory / "state.db"

@@ -1,0 +1,300 @@
+"""Create, update, patch, apply and delete: one generic path for every kind.
+
+Rules
+* A request's object goes through: defaults (done when it was decoded) → mutating admission → managed fields → the Kind's
+  prepare hook → validation → validating admission → commit. A failure at any step changes nothing.
+* An update is computed from the newest version and committed against it; if another write came between, it is computed
+  again, unless the client named the version it means: then it is a conflict.
+* An update that changes nothing writes nothing.
+* Objects handed in belong to this request and are changed in place; objects from the store are never touched.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from tiffin.api.kind import Context, Kind, Subresource
+from tiffin.apiserver.admission.chain import Admission
+from tiffin.apiserver.context import RequestContext
+from tiffin.apiserver.deletion import Deletion, DeleteOptions, check_preconditions, decide
+from tiffin.apiserver.ordering import ordered
+from tiffin.apiserver.registry import Served
+from tiffin.machinery import errors
+from tiffin.machinery.field import FieldError
+from tiffin.machinery.managedfields import update_managers
+from tiffin.machinery.object import Key, Object
+from tiffin.machinery.timestamps import format_time
+from tiffin.machinery.validation import validate_object_meta, validate_object_meta_update
+from tiffin.store.mvcc import Entry
+from tiffin.store.store import MUST_NOT_EXIST, Mismatch, Store, Write
+
+SYSTEM_FIELDS = ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
+SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+GENERATED_ATTEMPTS = 8
+PATCH_ATTEMPTS = 5
+
+Transform = Callable[[Object], Object]
+"""Computes the wanted object, in the stored version, from the newest one (read-only)."""
+
+
+class Hook(Protocol):
+    """State beyond the object itself that a resource needs on writes, such as the addresses of Services."""
+
+    def before_create(self, obj: Object, dry_run: bool) -> Callable[[], None]:
+        """Completes the object; the answer releases what the request holds, and is called when it is committed or has failed."""
+        ...
+
+    def before_update(self, new: Object, old: Object, dry_run: bool) -> Callable[[], None]: ...
+
+    def after_delete(self, old: Object) -> None: ...
+
+
+@dataclass(slots=True)
+class Written:
+    """The result of a write: the entry (revision 0 for a dry run) and whether it is new."""
+
+    entry: Entry
+    created: bool = False
+
+
+def random_suffix() -> str:
+    """Five letters without vowels, as in generated names."""
+    return "".join(SUFFIX_LETTERS[byte % len(SUFFIX_LETTERS)] for byte in os.urandom(5))
+
+
+def new_uid() -> str:
+    """A random (version 4) UUID."""
+    raw = bytearray(os.urandom(16))
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class Writes:
+    """The writing half of the API over one store."""
+
+    def __init__(self, store: Store, admission: Admission, hooks: dict[str, Hook]) -> None:
+        self.store, self.admission, self.hooks = store, admission, hooks
+
+    # creating
+
+    async def create(
+        self, context: RequestContext, served: Served, obj: Object, namespace: str, name: str = "", applied: bool = False,
+    ) -> Written:
+        """Creates `obj` (stored version, defaults applied). `name` is that of the path, for an update that creates."""
+        kind = served.kind
+        metadata = self._own_metadata(served, obj, namespace)
+        revision = metadata.pop("resourceVersion", "")
+        if revision.isdecimal() and int(revision) and not name:
+            raise errors.ApiError(500, "", "resourceVersion should not be set on objects to be created")
+        for field in SYSTEM_FIELDS:
+            metadata.pop(field, None)
+        metadata["uid"] = new_uid()
+        metadata["creationTimestamp"] = format_time(context.now)
+        await self.admission.admit(context, "CREATE", served, obj, None)
+        if not applied:
+            update_managers(
+                obj, None, served.type, manager=context.manager, api_version=served.api_version, subresource="", now=metadata["creationTimestamp"])
+        generated = not metadata.get("name") and bool(metadata.get("generateName"))
+        for attempt in range(GENERATED_ATTEMPTS):
+            if generated:
+                metadata["name"] = metadata["generateName"][:58] + random_suffix()
+            try:
+                return await self._create_named(context, served, kind, obj)
+            except errors.ApiError as error:
+                if not generated or error.reason != "AlreadyExists" or attempt == GENERATED_ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _own_metadata(self, served: Served, obj: Object, namespace: str) -> dict[str, Any]:
+        metadata = obj.get("metadata")
+        if metadata is None:
+            metadata = obj["metadata"] = {}
+        if not served.kind.namespaced:
+            metadata.pop("namespace", None)
+        elif (metadata.get("namespace") or namespace) != namespace:
+            raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        else:
+            metadata["namespace"] = namespace
+        return metadata
+
+    async def _create_named(self, context: RequestContext, served: Served, kind: Kind, obj: Object) -> Written:
+        kind_context = Context(context.now, context.user.name)
+        kind.prepare_for_create(obj, kind_context)
+        release = self._hook(kind, "before_create", obj, context.dry_run)
+        try:
+            self._validate_new(kind, obj, kind_context)
+            for warning in kind.warnings(obj, None):
+                context.warnings.append(warning)
+            await self.admission.validate(context, "CREATE", served, obj, None)
+            metadata = obj["metadata"]
+            key = Key(metadata.get("namespace", ""), metadata["name"])
+            stored = ordered(obj, kind.kind, kind.api_version)
+            current = self.store.newest(served.storage, key)
+            if current is not None:
+                raise self._exists(served, key, current)
+            if context.dry_run:
+                return Written(Entry(key, 0, orjson.dumps(stored), stored), True)
+            try:
+                (entry,) = await self.store.commit(Write(served.storage, key, stored, MUST_NOT_EXIST))
+            except Mismatch as mismatch:
+                raise self._exists(served, key, mismatch.current) from None
+            return Written(entry, True)
+        finally:
+            release()
+
+    @staticmethod
+    def _exists(served: Served, key: Key, current: Entry | None) -> errors.ApiError:
+        error = errors.already_exists(served.group_resource, key.name)
+        if current is not None and current.object["metadata"].get("deletionTimestamp"):
+            error = errors.ApiError(409, "AlreadyExists", f"object is being deleted: {error.message}", error.details)
+        return error
+
+    @staticmethod
+    def _validate_new(kind: Kind, obj: Object, context: Context) -> None:
+        found = validate_object_meta(obj["metadata"], namespaced=kind.namespaced, name_validator=kind.validate_name)
+        found = found + kind.validate(obj, context)
+        if found:
+            raise errors.invalid(kind.kind, kind.group, obj["metadata"].get("name") or "", found)
+
+    def _hook(self, kind: Kind, method: str, *arguments: Any) -> Callable[[], None]:
+        hook = self.hooks.get(kind.group_resource)
+        return getattr(hook, method)(*arguments) if hook is not None else _nothing_held
+
+    # updating
+
+    async def update(
+        self, context: RequestContext, served: Served, key: Key, transform: Transform, *,
+        subresource: Subresource | None = None, attempts: int = 0, applied: bool = False,
+    ) -> Written:
+        """Stores what `transform` makes of the newest version. `attempts` bounds the tries (0: until it fits)."""
+        attempt = 0
+        while True:
+            attempt += 1
+            current = self.store.newest(served.storage, key)
+            if current is None:
+                raise errors.not_found(served.group_resource, key.name)
+            new = transform(current.object)
+            explicit = bool((new.get("metadata") or {}).get("resourceVersion"))
+            try:
+                return await self._update_once(context, served, key, new, current, subresource, applied)
+            except Mismatch as mismatch:
+                if mismatch.current is None:
+                    raise errors.not_found(served.group_resource, key.name) from None
+                if explicit or attempts and attempt >= attempts:
+                    raise errors.conflict(served.group_resource, key.name, errors.MODIFIED) from None
+
+    async def _update_once(
+        self, context: RequestContext, served: Served, key: Key, new: Object, current: Entry, subresource: Subresource | None, applied: bool,
+    ) -> Written:
+        kind, old = served.kind, current.object
+        metadata = self._check_identity(served, key, new, old)
+        for field in ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+            if field in old["metadata"]:
+                metadata[field] = old["metadata"][field]
+            else:
+                metadata.pop(field, None)
+        await self.admission.admit(context, "UPDATE", served, new, old, subresource.name if subresource else "")
+        kind_context = Context(context.now, context.user.name, subresource.name if subresource else "")
+        prepare = subresource.prepare if subresource else kind.prepare_for_update
+        prepare(new, old, kind_context)
+        if not applied:
+            update_managers(
+                new, old, served.type, manager=context.manager, api_version=served.api_version,
+                subresource=subresource.name if subresource else "", now=format_time(context.now))
+        release = self._hook(kind, "before_update", new, old, context.dry_run) if subresource is None else _nothing_held
+        try:
+            self._validate_changed(kind, new, old, kind_context, subresource)
+            for warning in kind.warnings(new, old):
+                context.warnings.append(warning)
+            await self.admission.validate(context, "UPDATE", served, new, old, subresource.name if subresource else "")
+            return await self._store_update(context, served, key, new, current)
+        finally:
+            release()
+
+    def _check_identity(self, served: Served, key: Key, new: Object, old: Object) -> dict[str, Any]:
+        metadata = self._own_metadata(served, new, key.namespace)
+        metadata.pop("selfLink", None)
+        uid, revision = metadata.get("uid"), metadata.get("resourceVersion")
+        if not revision and not served.kind.unconditional_update:
+            raise errors.invalid(served.kind.plural, served.kind.group, key.name, [
+                FieldError("FieldValueInvalid", "metadata.resourceVersion", "Invalid value: 0: must be specified for an update")])
+        if revision and not revision.isdecimal():
+            raise errors.ApiError(500, "", f'resourceVersion "{revision}" is not a number')
+        if revision and revision != "0" and revision != old["metadata"]["resourceVersion"]:
+            raise errors.conflict(served.group_resource, key.name, errors.MODIFIED)
+        if not uid:
+            metadata["uid"] = old["metadata"].get("uid", "")
+        metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
+        return metadata
+
+    @staticmethod
+    def _validate_changed(kind: Kind, new: Object, old: Object, context: Context, subresource: Subresource | None) -> None:
+        found = validate_object_meta_update(new["metadata"], old["metadata"])
+        found = found + (subresource.validate if subresource else kind.validate_update)(new, old, context)
+        if found:
+            raise errors.invalid(kind.kind, kind.group, old["metadata"]["name"], found)
+
+    async def _store_update(self, context: RequestContext, served: Served, key: Key, new: Object, current: Entry) -> Written:
+        kind, old = served.kind, current.object
+        stored = ordered(new, kind.kind, kind.api_version)
+        if stored == old:
+            await self.store.settled(served.storage, key)
+            return Written(current)
+        finished = _deletion_finished(kind, stored, old)
+        if context.dry_run:
+            return Written(Entry(key, current.revision, orjson.dumps(stored), stored))
+        if finished:
+            await self.store.commit(Write(served.storage, key, None, current.revision))
+            self._hook(kind, "after_delete", old)
+            return Written(Entry(key, current.revision, orjson.dumps(stored), stored))
+        (entry,) = await self.store.commit(Write(served.storage, key, stored, current.revision))
+        return Written(entry)
+
+    # deleting
+
+    async def delete(self, context: RequestContext, served: Served, key: Key, options: DeleteOptions) -> tuple[Object, bool]:
+        """Deletes or marks the object; gives its last state in the stored version, and whether it is gone."""
+        while True:
+            current = self.store.newest(served.storage, key)
+            if current is None:
+                raise errors.not_found(served.group_resource, key.name)
+            old = current.object
+            await self.admission.validate(context, "DELETE", served, None, old)
+            check_preconditions(served.kind, key.name, old, options)
+            decision = decide(served.kind, old, options, context.now)
+            if decision.replacement is None or context.dry_run or options.dry_run:
+                return decision.replacement or old, decision.gone
+            try:
+                return await self._carry_out(served, key, current, decision)
+            except Mismatch as mismatch:
+                if mismatch.current is None:
+                    raise errors.not_found(served.group_resource, key.name) from None
+
+    async def _carry_out(self, served: Served, key: Key, current: Entry, decision: Deletion) -> tuple[Object, bool]:
+        assert decision.replacement is not None
+        if decision.gone:
+            await self.store.commit(Write(served.storage, key, None, current.revision))
+            self._hook(served.kind, "after_delete", current.object)
+            return (decision.replacement if served.kind.grace_period else current.object), True
+        stored = ordered(decision.replacement, served.kind.kind, served.kind.api_version)
+        (entry,) = await self.store.commit(Write(served.storage, key, stored, current.revision))
+        return entry.object, False
+
+
+def _nothing_held() -> None:
+    """For writes without a hook."""
+
+
+def _deletion_finished(kind: Kind, new: Object, old: Object) -> bool:
+    """Whether this update took the last thing that held a deleted object."""
+    metadata = new["metadata"]
+    if not metadata.get("deletionTimestamp") or metadata.get("finalizers") or kind.holds_deletion(new):
+        return False
+    held_before = bool(old["metadata"].get("finalizers")) or kind.holds_deletion(old)
+    return held_before and not metadata.get("deletionGracePeriodSeconds")

@@ -1,0 +1,84 @@
+"""The `tiffin server` process: API server, controllers and scheduler in one event loop."""
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tiffin.apiserver.authz.bootstrap import controller_role
+from tiffin.apiserver.server import Assembly, Options, state_file
+from tiffin.apiserver.user import AUTHENTICATED, MASTERS, User
+from tiffin.cluster.config import ServerConfig
+from tiffin.controllers import all_controllers
+from tiffin.controllers.config import Config
+from tiffin.machinery.object import Object
+from tiffin.net.pki import Pki, ensure_pki
+from tiffin.runtime.clock import SystemClock
+from tiffin.runtime.controller import Controller
+from tiffin.runtime.manager import run_controllers
+from tiffin.store.log import Log, MemoryLog
+from tiffin.store.sqlite import SqliteLog
+from tiffin.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+SCHEDULER = User("system:kube-scheduler", groups=(AUTHENTICATED, MASTERS))
+
+
+def server_hosts(config: ServerConfig) -> list[str]:
+    """Every address and name the server's certificate is good for."""
+    import ipaddress
+
+    first = str(ipaddress.ip_network(config.service_cidr)[1])
+    names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{config.cluster_domain}", "localhost"]
+    return [*dict.fromkeys([*config.bind_addresses, "127.0.0.1", first, *names])]
+
+
+def open_log(config: ServerConfig) -> Log:
+    return MemoryLog() if config.store == "memory" else SqliteLog(state_file(config.data_dir))
+
+
+def token_lines(path: Path) -> Iterator[str]:
+    """The administrator's token as a line of a token file."""
+    yield f'{path.read_text().strip()},kubernetes-admin,admin,"{MASTERS}"'
+
+
+def controllers_for(config: ServerConfig, pki: Pki, assembly: Assembly) -> list[Controller]:
+    return list(all_controllers(Config(
+        root_ca=pki.ca_pem.decode(), sign_token=lambda account, secret: assembly.issuer.legacy(account, secret["metadata"]["name"]),
+        cluster_cidr=config.pod_cidr, node_cidr_mask_size=config.node_cidr_mask_size)))
+
+
+def controller_roles(controllers: list[Controller]) -> list[Object]:
+    return [role for c in controllers for role in controller_role(c.name, c.rules)]
+
+
+async def serve(config: ServerConfig) -> None:
+    """Runs the control plane until cancelled."""
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    pki = ensure_pki(config.pki_dir, server_hosts(config))
+    store = Store(open_log(config))
+    options = Options(
+        pki, list(token_lines(config.admin_token_file)), f"{config.advertise_address}:{config.port}", config.service_cidr,
+        log_requests=config.request_log)
+    assembly = Assembly(store, options)
+    controllers = controllers_for(config, pki, assembly)
+    try:
+        await assembly.start(controller_roles(controllers))
+        port = await assembly.listen(config.bind_addresses, config.port)
+        assembly.is_ready = True
+        _announce(config.ready_fd, port)
+        logger.info("serving on port %d", port)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(run_controllers(assembly.client_for, controllers, SystemClock()), name="controllers")
+            tasks.create_task(run_scheduler(assembly.client(SCHEDULER, "kube-scheduler"), SystemClock()), name="scheduler")
+    finally:
+        await assembly.stop()
+
+
+def _announce(descriptor: int, port: int) -> None:
+    if descriptor >= 0:
+        os.write(descriptor, f"ready {port}\n".encode())
+        os.close(descriptor)
