@@ -57,16 +57,34 @@ def parse_json(body: bytes, strict: bool = True) -> tuple[Object, list[Problem]]
     return _exact(body.decode(), strict)
 
 
+def parse_value(body: bytes) -> Any:
+    """Any JSON document, a patch for instance; DecodeError as for objects. Of repeated fields the last counts."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        from tiffin.machinery.jsonerror import complaint
+
+        raise DecodeError(complaint(body.decode("utf-8", "replace")) or "invalid UTF-8") from None
+    check_depth(value, body)
+    return value
+
+
 def check_depth(obj: Any, body: bytes) -> None:
     """DecodeError where values nest deeper than `DEEPEST`. A body with few brackets and no aliases is not looked at."""
     if body.count(b"{") + body.count(b"[") + body.count(b"\n") + body.count(b"*") <= DEEPEST:
         return
-    level = [obj] if _nests(obj) else []
+    if too_deep(obj):
+        raise DecodeError("exceeded max depth")
+
+
+def too_deep(value: Any) -> bool:
+    """Whether a value nests deeper than `DEEPEST`."""
+    level = [value] if _nests(value) else []
     for _ in range(DEEPEST):
         level = [child for node in level for child in (node.values() if isinstance(node, dict) else node) if _nests(child)]
         if not level:
-            return
-    raise DecodeError("exceeded max depth")
+            return False
+    return True
 
 
 def _nests(value: Any) -> TypeGuard[dict[str, Any] | list[Any]]:
