@@ -124,8 +124,10 @@ def _logs(layout: Layout, options: argparse.Namespace) -> int:
         for line in logs.lines(file, options.tail):
             write(file.stem, line)
     if options.follow:
-        for file, line in logs.follow(chosen):
-            write(file.stem, line)
+        with logs.Follower(chosen) as follower:
+            while True:
+                for file, line in follower.new_lines():
+                    write(file.stem, line)
     return 0
 
 

@@ -42,7 +42,7 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
 
 def server(config: ServerConfig) -> int:
     """The control plane."""
-    from tiffin.apiserver.main import serve
+    from tiffin.cluster.controlplane import serve
 
     return run(lambda: serve(config))
 

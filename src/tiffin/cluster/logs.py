@@ -12,7 +12,9 @@ import stat
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import TracebackType
 
 LIMIT = 10 << 20
 _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
@@ -48,11 +50,9 @@ class StandardError(logging.Handler):
 
 def set_up(level: int = logging.INFO) -> None:
     """Sends all of this process' logging to standard error, in UTC."""
-    formatter = logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S")
+    formatter = logging.Formatter(_FORMAT)
     formatter.converter = time.gmtime
-    formatter.default_msec_format = "%s.%03dZ"
-    formatter.datefmt = None
-    formatter.default_time_format = "%Y-%m-%dT%H:%M:%S"
+    formatter.default_time_format, formatter.default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
     handler = StandardError()
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler])
@@ -78,19 +78,26 @@ def lines(log: Path, last: int | None) -> list[str]:
     return text if last is None else text[max(0, len(text) - last) :]
 
 
-def follow(logs: Sequence[Path]) -> Iterator[tuple[Path, str]]:
-    """The lines added to the files from now on, without end. The kernel tells when there are any (inotify)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    watch = libc.inotify_init1(_IN_CLOEXEC)
-    for directory in {log.parent for log in logs}:
-        if libc.inotify_add_watch(watch, os.fsencode(directory), _IN_MODIFY | _IN_CREATE | _IN_MOVED_TO) < 0:
-            raise OSError(ctypes.get_errno(), f"cannot watch {directory}")
-    tails = [_Tail(log) for log in logs]
-    while True:
-        os.read(watch, 65536)
-        for tail in tails:
-            for line in tail.new_lines():
-                yield tail.path, line
+class Follower(AbstractContextManager["Follower"]):
+    """Tells what is added to files from now on. The kernel says when there is anything (inotify)."""
+
+    def __init__(self, logs: Sequence[Path]) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._watch = libc.inotify_init1(_IN_CLOEXEC)
+        self._tails = [_Tail(log) for log in logs]
+        for directory in {log.parent for log in logs}:
+            if libc.inotify_add_watch(self._watch, os.fsencode(directory), _IN_MODIFY | _IN_CREATE | _IN_MOVED_TO) < 0:
+                raise OSError(ctypes.get_errno(), f"cannot watch {directory}")
+
+    def new_lines(self) -> list[tuple[Path, str]]:
+        """Waits until something happens to the files, and answers the lines that have become whole since."""
+        os.read(self._watch, 65536)
+        return [(tail.path, line) for tail in self._tails for line in tail.new_lines()]
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        os.close(self._watch)
+        for tail in self._tails:
+            tail.close()
 
 
 class _Tail:
@@ -108,6 +115,9 @@ class _Tail:
             self._file.close()
             self._file = open(self.path, "rb")  # noqa: SIM115
             yield from self._read()
+
+    def close(self) -> None:
+        self._file.close()
 
     def _read(self) -> Iterator[str]:
         if os.fstat(self._file.fileno()).st_size < self._file.tell():

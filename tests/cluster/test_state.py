@@ -1,0 +1,92 @@
+"""Names, places, durations, and the file that remembers a cluster."""
+from __future__ import annotations
+
+import stat
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tiffin.cluster.config import STATE_VERSION, ServerConfig
+from tiffin.cluster.durations import parse_duration
+from tiffin.cluster.layout import BadClusterName, Layout
+from tiffin.cluster.state import ClusterState, DamagedState, NewerState, load_state, save_state, write_atomically
+
+STATE = ClusterState(name="a", port=6443, nodes=2, simulated=1, store="sqlite", node_network="10.199.0.0/24")
+
+
+def test_state_comes_back(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.json"
+    assert load_state(file) is None
+    save_state(file, STATE)
+    assert load_state(file) == STATE
+
+
+def test_newer_state_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.json"
+    file.write_bytes(orjson.dumps({**asdict(STATE), "version": STATE_VERSION + 1, "unheard-of": True}))
+    with pytest.raises(NewerState, match=f"version {STATE_VERSION + 1}"):
+        load_state(file)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"version": "x"}', '{"version": 1, "odd": 2}', '{"version": null}'])
+def test_damaged_state_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "cluster.json"
+    file.write_text(content)
+    with pytest.raises(DamagedState, match=r"cluster\.json"):
+        load_state(file)
+
+
+def test_files_are_replaced_whole(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    write_atomically(file, b"one", mode=0o600)
+    with open(file) as reader:
+        write_atomically(file, b"two", mode=0o600)
+        assert (reader.read(), file.read_bytes()) == ("one", b"two")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("name", ["a", "tiffin", "a-1", "9", "x" * 40])
+def test_cluster_names(name: str, tmp_path: Path) -> None:
+    layout = Layout(name, tmp_path / name)
+    assert len(layout.bridge) <= 15 and len(layout.node(200).veth) <= 15
+    assert layout.context == ("tiffin" if name == "tiffin" else f"tiffin-{name}")
+
+
+@pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a.b", "../a", "a/b", "a b", "x" * 41, "a\n"])
+def test_bad_cluster_names(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BadClusterName, match="is no cluster name"):
+        Layout(name, tmp_path)
+
+
+def test_a_cluster_elsewhere_is_found_by_its_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tiffin.cluster.layout.default_root", lambda: tmp_path / "root")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a").symlink_to(elsewhere)
+    assert Layout.find("a") == Layout.find("a", elsewhere)
+    assert Layout.find("b").data_dir == tmp_path / "root" / "b"
+
+
+@pytest.mark.parametrize("text, seconds", [("0", 0), ("60s", 60), ("1m30s", 90), ("500ms", 0.5), ("1.5h", 5400), ("2m", 120)])
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "s", "5d", "-1s", "1s2", "1 s", "1e3s"])
+def test_bad_durations(text: str) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    "addresses, advertised",
+    [(("127.0.0.1",), "127.0.0.1"), (("127.0.0.1", "10.199.0.1"), "10.199.0.1"), (("0.0.0.0", "10.0.0.1"), "10.0.0.1"), (("::1", "127.0.0.2"), "::1")],
+)
+def test_what_the_server_advertises(addresses: tuple[str, ...], advertised: str, tmp_path: Path) -> None:
+    config = ServerConfig(tmp_path, bind_addresses=addresses)
+    assert config.advertise_address == advertised
+    assert (config.pki_dir, config.admin_token_file) == (tmp_path / "pki", tmp_path / "admin.token")
