@@ -40,7 +40,7 @@ def load_state(path: Path) -> ClusterState | None:
     try:
         document = orjson.loads(path.read_bytes())
         version = int(document["version"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, TypeError, KeyError) as error:
         raise DamagedState(f"{path} cannot be read: {error}") from error
