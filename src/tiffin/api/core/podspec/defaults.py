@@ -30,7 +30,7 @@ def containers_of(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def default_pod(pod: Object) -> None:
     """Defaults of a Pod: those of its spec and what templates do not get (requests from limits, service links, host ports)."""
-    spec = pod.setdefault("spec", {}) or {}
+    spec = pod["spec"] = pod.get("spec") or {}
     default_pod_spec(spec)
     for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
         _requests_from_limits(container.get("resources") or {})

@@ -1,4 +1,4 @@
-"""Resources of pods: their names, what a whole pod requests and may use, and its quality of service.
+"""Resources of pods: what a whole pod requests and may use, and its quality of service.
 
 Source: API documentation of ResourceRequirements; KEP-753 (sidecars), KEP-2837 (resources of the whole pod).
 """
@@ -7,52 +7,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tiffin.machinery.names import is_qualified_name
+from tiffin.api.core.resources import HUGE_PAGES, is_native
 from tiffin.machinery.quantity import add, compare, sign
 
 Resources = dict[str, str]
 
-_CONTAINER_RESOURCES = {"cpu", "memory", "ephemeral-storage"}
-_STANDARD_RESOURCES = _CONTAINER_RESOURCES | {
-    "requests.cpu", "requests.memory", "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage",
-    "pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims", "storage",
-    "requests.storage", "services.nodeports", "services.loadbalancers",
-}
-_INTEGER_RESOURCES = {
-    "pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims",
-    "services.nodeports", "services.loadbalancers",
-}
-
-
 def is_hugepages(name: str) -> bool:
-    return name.startswith("hugepages-")
+    return name.startswith(HUGE_PAGES)
 
 
 def is_pod_level_resource(name: str) -> bool:
     """Whether a resource may be given for the pod as a whole."""
     return name in ("cpu", "memory") or is_hugepages(name)
-
-
-def is_standard(name: str) -> bool:
-    return name in _STANDARD_RESOURCES or name.startswith(("hugepages-", "requests.hugepages-"))
-
-
-def is_standard_for_containers(name: str) -> bool:
-    return name in _CONTAINER_RESOURCES or is_hugepages(name)
-
-
-def is_native(name: str) -> bool:
-    """Kubernetes' own resources: without a domain, or in a domain of kubernetes.io."""
-    return "/" not in name or "kubernetes.io/" in name
-
-
-def is_extended(name: str) -> bool:
-    """Resources of others: `example.com/gpu`."""
-    return not is_native(name) and not name.startswith("requests.") and not is_qualified_name(f"requests.{name}")
-
-
-def is_integer(name: str) -> bool:
-    return name in _INTEGER_RESOURCES or is_extended(name)
 
 
 def may_be_overcommitted(name: str) -> bool:
