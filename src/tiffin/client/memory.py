@@ -137,6 +137,9 @@ class MemoryClient:
         return {"apiVersion": resource.api_version} | obj | {"metadata": given | meta(obj)}
 
     def _change(self, resource: Resource, old: Object, new: Object, subresource: str) -> Object:
+        if subresource == "finalize":
+            new = old | {"spec": new.get("spec")}
+            return self._commit(resource, old, new if dig(new, "spec", "finalizers") or not is_deleting(old) else None)
         if subresource:
             noted = {name: meta(new)[name] for name in ("annotations", "labels") if name in meta(new)}
             new = replaced(old, (subresource,), new.get(subresource)) | {"metadata": meta(old) | noted}
@@ -158,7 +161,7 @@ class MemoryClient:
         grace = 0
         if resource.plural == "pods" and dig(old, "spec", "nodeName"):
             grace = dig(old, "spec", "terminationGracePeriodSeconds", default=30) if grace_period is None else grace_period
-        if not finalizers and not grace:
+        if not finalizers and not grace and not dig(old, "spec", "finalizers"):
             return self._commit(resource, old, None)
         marked = {"deletionTimestamp": meta(old).get("deletionTimestamp") or format_time(self.now()), "deletionGracePeriodSeconds": grace}
         new = old | {"metadata": meta(old) | marked | ({"finalizers": finalizers} if finalizers else {})}

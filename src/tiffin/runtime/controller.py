@@ -9,7 +9,7 @@ as it was stored (its generated name, say), `Changes.failed` sees the error that
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
@@ -133,6 +133,22 @@ class Absent:
     uid: str = ""
 
 
+class Swept(NamedTuple):
+    """What a `Sweep` left behind: the objects that remain, and the resources that could not be swept with the reason."""
+
+    remaining: Mapping[Resource, Sequence[Object]]
+    errors: Mapping[Resource, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Delete everything of these resources in a namespace, as the server itself lists it; `then` sees what remains afterwards."""
+
+    resources: Sequence[Resource]
+    namespace: str
+    then: Callable[[Swept], Sequence[Change]]
+
+
 @dataclass(frozen=True, slots=True)
 class Together:
     """Changes performed side by side; all are tried, and the first error counts as the error of the whole."""
@@ -140,7 +156,7 @@ class Together:
     changes: Sequence[Change]
 
 
-Change = Create | Update | Patch | Delete | RecordEvent | Absent | Together
+Change = Create | Update | Patch | Delete | RecordEvent | Absent | Sweep | Together
 
 
 @dataclass(frozen=True, slots=True)

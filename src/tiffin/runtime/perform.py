@@ -15,7 +15,9 @@ from tiffin.client.cache import Caches
 from tiffin.client.client import Client
 from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Key, Object, Resource, dig, is_deleting, key_of, meta, namespace_of, uid_of
-from tiffin.runtime.controller import Absent, Change, Create, Delete, Patch, RecordEvent, Together, Update
+from tiffin.runtime.controller import Absent, Change, Create, Delete, Patch, RecordEvent, Sweep, Swept, Together, Update
+
+SWEPT_AT_ONCE = 100
 
 
 class Written(NamedTuple):
@@ -71,6 +73,8 @@ class Performer:
                 await self._together(changes, written)
             case Absent():
                 await self._absent(change)
+            case Sweep(resources, namespace, then):
+                await self.perform(then(await self._sweep(resources, namespace)), written)
             case Create() | Update() | Patch() | Delete():
                 await self._write(change, written)
 
@@ -93,6 +97,37 @@ class Performer:
             raise Refused(change, error) from error
         if not change.uid or uid_of(obj) == change.uid:
             raise StillThere
+
+    async def _sweep(self, resources: Sequence[Resource], namespace: str) -> Swept:
+        remaining, errors = {}, {}
+        for resource in resources:
+            try:
+                left = await self._sweep_one(resource, namespace)
+            except ApiError as error:
+                # A resource that is no longer served has nothing left to sweep.
+                if error.code != 404:
+                    errors[resource] = error.message
+                continue
+            if left:
+                remaining[resource] = left
+        return Swept(remaining, errors)
+
+    async def _sweep_one(self, resource: Resource, namespace: str) -> Sequence[Object]:
+        """Delete what is not being deleted yet; answers what is left."""
+        found = (await self._client.list(resource, namespace)).items
+        doomed = [obj for obj in found if not is_deleting(obj)]
+        for start in range(0, len(doomed), SWEPT_AT_ONCE):
+            await asyncio.gather(*(self._remove(resource, obj) for obj in doomed[start : start + SWEPT_AT_ONCE]))
+        return (await self._client.list(resource, namespace)).items if doomed else found
+
+    async def _remove(self, resource: Resource, obj: Object) -> None:
+        self._count("delete")
+        try:
+            await self._client.delete(resource, *key_of(obj), uid=uid_of(obj), propagation="Background")
+        except ApiError as error:
+            # Gone, or replaced by another of its name, which the next pass finds.
+            if error.code not in (404, 409):
+                raise
 
     async def _write(self, change: Create | Update | Patch | Delete, written: list[Written]) -> None:
         self._count(type(change).__name__.lower())

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 
 from tiffin.client.cache import Cache, Caches
 from tiffin.client.client import Client
@@ -32,6 +32,10 @@ log = logging.getLogger(__name__)
 
 HOLD_LIMIT = 30.0
 """Seconds after which a key is looked at again although the cache has not shown its writes."""
+
+
+DISCOVERY_LIMIT = 30.0
+"""Seconds to wait at the start for the first list of discovered resources."""
 
 
 class Subscription:
@@ -51,12 +55,13 @@ class Subscription:
         self._cache.unsubscribe(self._changed)
 
     def _changed(self, old: Object | None, new: Object | None) -> None:
+        # First what is watched, then who is concerned: the keys may ask for a resource that begins to be served with this event.
+        self._runner.noticed(self.watch.resource)
         changed = self.watch.changed
         if old is None or new is None or changed is None or changed(old, new):
             for obj in (old, new):
                 if obj is not None:
                     self._runner.enqueue(self._keys(obj))
-        self._runner.noticed(self.watch.resource)
 
     def _keys(self, obj: Object) -> Iterable[Key | Later]:
         if self.watch.keys is None:
@@ -91,7 +96,7 @@ class Runner:
         await self.caches.synced([s.watch.resource for s in self._subscriptions])
         if self.controller.discover:
             self._discover()
-            await self.caches.synced(list(self._discovered))
+            await self._patiently(self.caches.synced(list(self._discovered)))
         for subscription in (*self._subscriptions, *self._discovered.values()):
             subscription.open()
         self._opened = True
@@ -105,6 +110,15 @@ class Runner:
                 timer.cancel()
             for subscription in (*self._subscriptions, *self._discovered.values()):
                 subscription.close()
+
+    async def _patiently(self, synced: Coroutine[None, None, None]) -> None:
+        """Wait for discovered resources, but not for ever: one that cannot be listed must not stop the rest."""
+        filling, limit = asyncio.create_task(synced), asyncio.create_task(self._clock.sleep(DISCOVERY_LIMIT))
+        try:
+            await asyncio.wait((filling, limit), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            filling.cancel()
+            limit.cancel()
 
     def enqueue(self, keys: Iterable[Key | Later]) -> None:
         for key in keys:
