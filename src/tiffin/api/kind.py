@@ -150,6 +150,8 @@ class Kind:
     """Whether a deleted object stays although its finalizers are gone (namespaces have finalizers of their own)."""
     mark_deleted: Callable[[Object], None] = nothing
     """What else changes in an object that waits for its deletion."""
+    deprecation: str = ""
+    """The warning every request for this kind is answered with, empty for kinds that are not deprecated."""
     default_propagation: str = "Background"
     """What a DELETE without options does to dependents: Background or Orphan."""
 
