@@ -61,12 +61,12 @@ class NodeDirectory:
         return dig(node, "status", "daemonEndpoints", "kubeletEndpoint", "Port", default=0) or KUBELET_PORT
 
     def pool(self, name: str) -> Pool:
-        """The pool of connections to a node's own server; a new one when the node has moved."""
+        """Connections to a node's own server, none kept: a POST on one that has died could not be repeated."""
         node = self.node(name)
         origin = Origin(self.address(node), self.port(node), self._tls)
         pool = self._pools.get(name)
         if pool is None or pool.origin != origin:
             if pool is not None:
                 pool.retire()
-            pool = self._pools[name] = Pool(origin, idle=2)
+            pool = self._pools[name] = Pool(origin, idle=0)
         return pool

@@ -10,6 +10,8 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import NamedTuple, cast
@@ -39,6 +41,18 @@ class Origin(NamedTuple):
     def authority(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+
+def _why(error: OSError, origin: Origin) -> str:
+    """Why no connection came about, in the words of Go's net package, which users know."""
+    place = f"dial unix {origin.unix}" if origin.unix else f"dial tcp {origin.address or origin.host}:{origin.port}"
+    if isinstance(error, TimeoutError):
+        return f"{place}: i/o timeout"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"tls: failed to verify certificate: {error.verify_message}"
+    if isinstance(error, ssl.SSLError | socket.gaierror):
+        return f"{place}: {error.strerror or error}"
+    return f"{place}: connect: {os.strerror(error.errno).lower() if error.errno else error}"
 
 
 class StaleConnectionError(ConnectionError):
@@ -190,7 +204,7 @@ class Answer:
 
     def __init__(self, exchange: _Exchange, pool: Pool) -> None:
         self._exchange, self._pool = exchange, pool
-        self.status = exchange.status
+        self.method, self.status = exchange.method, exchange.status
         self.header_list = exchange.header_list
         """Names in lower case, in the order sent."""
         self.headers: dict[str, str] = {}
@@ -303,8 +317,8 @@ class Pool:
                     return (await loop.create_unix_connection(_Exchange, origin.unix))[1]
                 name = (origin.server_name or origin.host) if origin.tls else None
                 return (await loop.create_connection(_Exchange, origin.address or origin.host, origin.port, ssl=origin.tls, server_hostname=name))[1]
-        except TimeoutError as error:
-            raise ConnectionError(f"dial tcp {origin.address or origin.host}:{origin.port}: i/o timeout") from error
+        except OSError as error:
+            raise ConnectionError(_why(error, origin)) from error
 
     def release(self, exchange: _Exchange) -> None:
         """Called once an answer is done with; later calls do nothing."""
@@ -318,6 +332,13 @@ class Pool:
             self._idle.append(exchange)
         else:
             exchange.transport.close()
+
+    def retire(self) -> None:
+        """Takes no more requests; what is under way goes on."""
+        self._closed = True
+        for exchange in self._idle:
+            exchange.transport.close()
+        self._idle.clear()
 
     def close(self) -> None:
         """Closes every connection but those given away by an upgrade."""

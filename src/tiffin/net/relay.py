@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from tiffin.net.http import Connection, Response, Writer
-from tiffin.net.httpclient import Answer
+from tiffin.net.httpclient import BODYLESS, Answer
 from tiffin.net.wire import tunnel
 
 HOP_BY_HOP = frozenset({
@@ -38,6 +38,9 @@ def relayed(answer: Answer) -> Response:
     if answer.status == 101:
         return _upgraded(answer, headers)
     single = {name: value for name, value in headers if name != "set-cookie"}
+    if answer.status in BODYLESS or answer.method == "HEAD":
+        answer.close()
+        return Response(answer.status, single)
     cookies = tuple((name, value) for name, value in headers if name == "set-cookie")
     return Response(answer.status, single, stream=lambda writer: stream_body(answer, writer), repeated_headers=cookies, discard=answer.close)
 

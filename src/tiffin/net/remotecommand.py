@@ -55,11 +55,12 @@ def asks_for_spdy(request: Request) -> bool:
 
 
 async def ask_runtime(url: str, protocols: str) -> Answer:
-    """Asks the runtime at a streaming URL for SPDY; `protocols` are the subprotocols offered. Raises ConnectionError."""
+    """Asks the runtime at a streaming URL for SPDY; `protocols` are the subprotocols
+    offered, separated by commas; each travels in a header of its own, as runtimes take no lists. Raises ConnectionError."""
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
         raise ConnectionError(f"the runtime's streaming URL is not http: {url}")
-    headers = {"Connection": "Upgrade", "Upgrade": SPDY, PROTOCOL_HEADER: protocols}
+    headers = [("Connection", "Upgrade"), ("Upgrade", SPDY), *((PROTOCOL_HEADER, p.strip()) for p in protocols.split(",") if p.strip())]
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     return await Pool(Origin(parts.hostname, parts.port or 80)).request("POST", target, headers, timeout=30)
 
@@ -177,8 +178,8 @@ class Command:
                 await stream.drain()
 
     async def _to_client(self, error: SpdyStream, outputs: list[tuple[int, SpdyStream]]) -> None:
-        status, *_ = await asyncio.gather(error.read_all(MAX_STATUS), *(self._output(channel, stream) for channel, stream in outputs))
-        if message := self._last_word(status):
+        await asyncio.gather(*(self._output(channel, stream) for channel, stream in outputs))
+        if message := self._last_word(await error.read_all(MAX_STATUS)):
             self._client.write(channels.ERROR, message)
         self._client.socket.close()
 
