@@ -1,0 +1,52 @@
+"""What admission knows of a write, and the words of its refusals. Source: kube-apiserver `admission.Attributes`."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tiffin.apiserver.user import User
+from tiffin.machinery import errors
+from tiffin.machinery.errors import ApiError
+from tiffin.machinery.object import Object, Resource
+
+CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
+
+
+@dataclass(slots=True)
+class AdmissionAttributes:
+    """A write as plugins see it. `resource` and the objects are in the stored version."""
+
+    operation: str
+    user: User
+    kind: str
+    resource: Resource
+    now: datetime
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    """As in the path; empty for a create."""
+    dry_run: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    """Shown to the client as Warning headers."""
+    annotations: dict[str, str] = field(default_factory=dict)
+    """For the audit log."""
+
+    @property
+    def group_resource(self) -> str:
+        return self.resource.group_resource
+
+
+def forbidden(a: AdmissionAttributes, obj: Object | None, message: str, causes: list[dict[str, Any]] | None = None) -> ApiError:
+    """The 403 that names the object: by the path, else by its own name or the beginning of its generated one."""
+    metadata = (obj or {}).get("metadata") or {}
+    name = a.name or metadata.get("name") or metadata.get("generateName") or "Unknown"
+    return errors.forbidden(a.group_resource, name, message, causes)
+
+
+def aggregated(messages: list[str]) -> str:
+    """Several complaints as one text; doubled ones are said once."""
+    unique = list(dict.fromkeys(messages))
+    return unique[0] if len(unique) == 1 else f"[{', '.join(unique)}]"

@@ -1,0 +1,53 @@
+"""The list of admission plugins of the server, in the order in which they run. To add one: its file, and its line here."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tiffin.apiserver.admission.certificates import CertificateApproval, CertificateSigning, CertificateSubjectRestriction
+from tiffin.apiserver.admission.chain import Admission, Plugin
+from tiffin.apiserver.admission.claimresize import PersistentVolumeClaimResize
+from tiffin.apiserver.admission.classes import DefaultIngressClass, DefaultStorageClass, RuntimeClass, StorageObjectInUseProtection
+from tiffin.apiserver.admission.escalation import EscalationCheck
+from tiffin.apiserver.admission.externalips import DenyServiceExternalIPs
+from tiffin.apiserver.admission.limitranger import LimitRanger
+from tiffin.apiserver.admission.namespace import NamespaceLifecycle
+from tiffin.apiserver.admission.noderestriction import NodeRestriction
+from tiffin.apiserver.admission.priority import Priority
+from tiffin.apiserver.admission.resourcequota import Charge, ResourceQuota
+from tiffin.apiserver.admission.serviceaccount import ServiceAccount
+from tiffin.apiserver.admission.tolerations import DefaultTolerationSeconds, TaintNodesByCondition
+from tiffin.apiserver.authz.authorizer import Authorizer
+from tiffin.apiserver.ports import Reader
+
+
+def default_plugins(
+    reader: Reader, authorizer: Authorizer, charge: Charge, suffix: Callable[[], str], *, allow_external_ips: bool
+) -> list[Plugin]:
+    """The plugins of a server. `charge` stores a charged quota; `suffix` gives the random end of generated volume names."""
+    return [
+        NamespaceLifecycle(reader),
+        LimitRanger(reader),
+        ServiceAccount(reader, suffix),
+        NodeRestriction(reader),
+        TaintNodesByCondition(),
+        Priority(reader),
+        DefaultTolerationSeconds(),
+        DefaultStorageClass(reader),
+        StorageObjectInUseProtection(),
+        PersistentVolumeClaimResize(reader),
+        RuntimeClass(reader),
+        CertificateApproval(authorizer.authorize),
+        CertificateSigning(authorizer.authorize),
+        CertificateSubjectRestriction(),
+        DefaultIngressClass(reader),
+        *([] if allow_external_ips else [DenyServiceExternalIPs()]),
+        EscalationCheck(authorizer),
+        ResourceQuota(reader, charge),
+    ]
+
+
+def default_admission(
+    reader: Reader, authorizer: Authorizer, charge: Charge, suffix: Callable[[], str], *, allow_external_ips: bool = True
+) -> Admission:
+    """The chain of `default_plugins`. Like Kubernetes it allows external IPs unless told otherwise."""
+    return Admission(default_plugins(reader, authorizer, charge, suffix, allow_external_ips=allow_external_ips))
