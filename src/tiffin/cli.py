@@ -45,7 +45,7 @@ def _add_lifecycle(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     up.add_argument("--nodes", type=_count, metavar="N", help="nodes with real containers (1 at first; needs root unless 0)")
     up.add_argument("--simulated", type=_count, metavar="N", help="simulated nodes beside them (0 at first)")
     up.add_argument("--store", choices=("sqlite", "memory"), help="where objects are kept: sqlite, on disk (at first), or memory, until the server ends")
-    up.add_argument("--port", type=int, help="port of the API server on this machine (6443 at first)")
+    up.add_argument("--port", type=int, help="port of the API server on this machine (6443 at first; 0: any free one)")
     up.add_argument("--wait", type=_duration, default=60.0, metavar="TIME", help="how long to wait for nodes to be ready: 60s (default), 2m, 0 for not at all")
     down = _command(commands, "down", "stop the cluster and remove everything it made on this machine, but its state")
     down.add_argument("--purge", action="store_true", help="remove the state, too: objects, images, keys, logs")

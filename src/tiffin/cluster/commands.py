@@ -234,9 +234,8 @@ def _welcome(layout: Layout, state: ClusterState, server: str, is_current: bool,
     if not is_current:
         print(f"    kubectl config use-context {layout.context}     # the current context was left as it is")
     print(f"    {kubectl} get nodes")
-    if real:
-        print(f"    tiffin image load FILE{_named(layout)}     # an image from docker save, or any IMAGE from a registry below")
-    print(f"    {kubectl} create deployment web --image=IMAGE")
+    hint = f"     # from a registry, or given before with: tiffin image load FILE{_named(layout)}" if real else ""
+    print(f"    {kubectl} create deployment web --image=IMAGE{hint}")
     print(f"    {kubectl} get pods --watch")
 
 

@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tiffin.cluster import daemons, logs
+from tiffin.cluster import daemons, logs, resolver
 from tiffin.cluster.config import ServerConfig
 from tiffin.cluster.layout import Layout, NodeLayout
 
 if TYPE_CHECKING:
     from tiffin.client.http import HttpClient
 
-_LOOPBACK_RESOLVER = "nameserver 127."
-_RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 _LOG_CHECK_SECONDS = 600.0
 
 log = logging.getLogger("tiffin")
@@ -87,7 +85,7 @@ async def _agent(node: NodeLayout, server_url: str, node_ip: str) -> None:
         root_dir=node.kubelet_dir,
         pod_log_dir=node.data_dir / "pod-logs",
         static_pod_dir=node.data_dir / "manifests",
-        resolv_conf=resolver_file(),
+        resolv_conf=resolver.reachable_file(),
         cgroup_root=f"/{node.cgroup}",
         network_namespace=node.netns,
     )
@@ -114,14 +112,6 @@ def _client(server_url: str, pki: Path, name: str) -> HttpClient:
     where = urlsplit(server_url)
     pem = [(pki / file).read_text() for file in ("ca.crt", f"{name}.crt", f"{name}.key")]
     return HttpClient(Pool(Origin(where.hostname or "", where.port or 443, client_context(*pem))))
-
-
-def resolver_file() -> Path:
-    """The resolv.conf whose servers a node's namespace can reach: not the loopback address of a resolver on the host."""
-    usual = Path("/etc/resolv.conf")
-    if usual.exists() and _LOOPBACK_RESOLVER in usual.read_text() and _RESOLVED.exists():
-        return _RESOLVED
-    return usual
 
 
 async def _keep_short(file: Path) -> None:

@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiffin.cluster import netns
+from tiffin.cluster import netns, resolver
 from tiffin.cluster.addresses import Ranges
 from tiffin.cluster.layout import Layout, NodeLayout
 
@@ -74,6 +74,7 @@ def connect_node(node: NodeLayout, ranges: Ranges) -> Path:
                 ip.link("add", ifname=node.veth, kind="veth", mtu=mtu, peer=peer)
         ip.link("set", index=_link(ip, node.veth), master=bridge, state="up")
     netns.inside(namespace, lambda: _configure_node(address, ranges))
+    resolver.redirect(namespace)
     return namespace
 
 

@@ -15,7 +15,7 @@ from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Object, Resource, dig, name_of
 
 NODES = Resource("", "v1", "nodes")
-_GONE = 410
+_NOT_FOUND, _GONE = 404, 410
 
 
 def admin_client(layout: Layout, port: int) -> HttpClient:
@@ -40,6 +40,20 @@ async def wait(layout: Layout, state: ClusterState, seconds: float) -> None:
             await _follow(client, state, layout, ready)
     except TimeoutError as error:
         raise NotReady(_explanation(layout, state, ready, seconds)) from error
+    finally:
+        client.close()
+
+
+async def delete(layout: Layout, port: int, names: Iterable[str]) -> None:
+    """Deletes Node objects; those that are not there are no matter."""
+    client = admin_client(layout, port)
+    try:
+        for name in names:
+            try:
+                await client.delete(NODES, "", name)
+            except ApiError as error:
+                if error.code != _NOT_FOUND:
+                    raise
     finally:
         client.close()
 

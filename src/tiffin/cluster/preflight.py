@@ -54,6 +54,13 @@ def examine(wish: Wish) -> Iterator[tuple[str, Problem | None]]:
         yield title, check(wish)
 
 
+def free_port() -> int:
+    """A port that nobody has at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("0.0.0.0", 0))
+        return int(probe.getsockname()[1])
+
+
 def _root(wish: Wish) -> Problem | None:
     if os.geteuid() == 0:
         return None

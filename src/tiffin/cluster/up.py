@@ -17,7 +17,7 @@ from typing import Any
 from tiffin.cluster import addresses, credentials, daemons, down, kubeconfig, network, node, nodes_ready, readiness
 from tiffin.cluster.addresses import Ranges
 from tiffin.cluster.layout import Layout, NodeLayout, default_root
-from tiffin.cluster.preflight import Problem, Wish, problems
+from tiffin.cluster.preflight import Problem, Wish, free_port, problems
 from tiffin.cluster.process import stop
 from tiffin.cluster.progress import Progress
 from tiffin.cluster.state import ClusterState, load_state, save_state
@@ -63,6 +63,8 @@ def settle(layout: Layout, options: Options) -> ClusterState:
     before = load_state(layout.state_file) or replace(DEFAULTS, name=layout.name)
     asked = {field: value for field in ("nodes", "simulated", "store", "port") if (value := getattr(options, field)) is not None}
     state = replace(before, **asked)
+    if state.port == 0:
+        state = replace(state, port=free_port())
     if state.store != before.store and layout.state_file.exists():
         what = f"the cluster keeps its objects in {before.store}, and they cannot be moved to {state.store}"
         _refuse([Problem(what, f"tiffin down --purge --name {layout.name}    # throws its objects away")])
@@ -89,6 +91,7 @@ async def bring_up(layout: Layout, state: ClusterState, wait: float, progress: P
     server = f"https://127.0.0.1:{state.port}"
     config = kubeconfig.document(layout.context, server, *identities.admin)
     current = await asyncio.to_thread(kubeconfig.merge, kubeconfig.default_file(), config)
+    await _forget_surplus(layout, before, state)
     if wait and state.nodes + state.simulated:
         progress.begin("nodes")
         await nodes_ready.wait(layout, state, wait)
@@ -136,6 +139,13 @@ async def _remove_surplus(layout: Layout, before: ClusterState | None, state: Cl
     await asyncio.gather(*(node.take_down(each, down.DEFAULT_GRACE) for each in surplus))
     if not state.simulated:
         await asyncio.to_thread(stop, [daemons.simulator(layout)], daemons.AGENT_GRACE)
+
+
+async def _forget_surplus(layout: Layout, before: ClusterState | None, state: ClusterState) -> None:
+    """Their Node objects, so that nothing waits for them to come back."""
+    surplus = [layout.node(index).name for index in range(state.nodes + 1, (before.nodes if before else 0) + 1)]
+    if surplus:
+        await nodes_ready.delete(layout, state.port, surplus)
 
 
 async def _start_server(layout: Layout, state: ClusterState, ranges: Ranges | None, progress: Progress) -> None:
