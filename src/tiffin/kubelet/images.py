@@ -53,7 +53,7 @@ class Images:
         image = self._named(name, record)
         present = await self._present(image, name, record)
         if present is not None and (policy != "Always" or not self._was_pulled(present.id)):
-            record("Normal", "Pulled", f'Container image "{name}" already present on machine')
+            record("Normal", "Pulled", f'Container image "{name}" already present on machine and can be accessed by the pod')
             return present
         if policy == "Never":
             message = f'Container image "{name}" is not present with pull policy of Never'

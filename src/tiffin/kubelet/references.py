@@ -19,6 +19,8 @@ from tiffin.runtime.clock import Clock
 
 CONFIG_MAPS = Resource("", "v1", "configmaps")
 SECRETS = Resource("", "v1", "secrets")
+SYNC_SECONDS = 5.0
+"""How long a look-up waits to learn of an object for the first time."""
 Reference = tuple[Resource, str, str]
 """Resource, namespace, name."""
 
@@ -99,7 +101,12 @@ class References:
         watched = self._watched.get(reference)
         if watched is None:
             return None
-        await watched.cache.synced.wait()
+        try:
+            async with asyncio.timeout(SYNC_SECONDS):
+                await watched.cache.synced.wait()
+        except TimeoutError:
+            kind = "configmap" if reference[0] == CONFIG_MAPS else "secret"
+            raise TimeoutError(f"failed to sync {kind} cache: timed out waiting for the condition") from None
         return watched.cache.get(*reference[1:])
 
     async def config_map(self, namespace: str, name: str) -> Object | None:
@@ -109,7 +116,7 @@ class References:
         return await self._get((SECRETS, namespace, name))
 
     async def gathered(self, pod: Object) -> dict[Reference, Object | None]:
-        """Every object a pod refers to, at once."""
+        """Every object a pod refers to, at once. Raises TimeoutError."""
         references = sorted(set(references_of(pod)))
         found: list[Any] = await asyncio.gather(*(self._get(r) for r in references))
         return dict(zip(references, found))
