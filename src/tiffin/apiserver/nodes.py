@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from collections.abc import Callable
+from functools import cache
 
 from tiffin.apiserver.ports import Reader
 from tiffin.machinery import errors
@@ -34,8 +36,9 @@ def checked_address(address: str) -> str:
 class NodeDirectory:
     """Connections to the nodes' own servers, one pool for each address and port."""
 
-    def __init__(self, reader: Reader, tls: ssl.SSLContext) -> None:
-        self._reader, self._tls = reader, tls
+    def __init__(self, reader: Reader, tls: Callable[[], ssl.SSLContext]) -> None:
+        """`tls` is asked once, when the first node is dialled."""
+        self._reader, self._tls = reader, cache(tls)
         self._pools: dict[str, Pool] = {}
 
     def node(self, name: str) -> Object:
@@ -63,7 +66,7 @@ class NodeDirectory:
     def pool(self, name: str) -> Pool:
         """Connections to a node's own server, none kept: a POST on one that has died could not be repeated."""
         node = self.node(name)
-        origin = Origin(self.address(node), self.port(node), self._tls)
+        origin = Origin(self.address(node), self.port(node), self._tls())
         pool = self._pools.get(name)
         if pool is None or pool.origin != origin:
             if pool is not None:

@@ -55,9 +55,8 @@ def split_target(text: str, kind: str) -> Target:
 class Proxying:
     """The handler of proxy subresources."""
 
-    def __init__(self, reader: Reader, kubelet_tls: ssl.SSLContext) -> None:
-        self._reader = reader
-        self._nodes = NodeDirectory(reader, kubelet_tls)
+    def __init__(self, reader: Reader, nodes: NodeDirectory) -> None:
+        self._reader, self._nodes = reader, nodes
         self._tls: ssl.SSLContext | None = None
 
     async def proxy(self, context: RequestContext, served: Served, sub: Subresource, request: Request) -> Response:

@@ -11,7 +11,6 @@ Source: API reference (PodExecOptions, PodAttachOptions, PodPortForwardOptions, 
 """
 from __future__ import annotations
 
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import quote, urlencode
 
@@ -41,9 +40,8 @@ Handler = Callable[[RequestContext, Served, Subresource, Request], Awaitable[Res
 class Streaming:
     """The handlers of a pod's streaming subresources; `handlers()` names them."""
 
-    def __init__(self, reader: Reader, authorize: Callable[[Attributes], Decision], kubelet_tls: ssl.SSLContext) -> None:
-        self._reader, self._authorize = reader, authorize
-        self._nodes = NodeDirectory(reader, kubelet_tls)
+    def __init__(self, reader: Reader, authorize: Callable[[Attributes], Decision], nodes: NodeDirectory) -> None:
+        self._reader, self._authorize, self._nodes = reader, authorize, nodes
 
     def handlers(self) -> dict[str, Handler]:
         return {"exec": self.exec, "attach": self.attach, "portforward": self.portforward, "log": self.log}
