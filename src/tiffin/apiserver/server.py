@@ -20,14 +20,17 @@ from tiffin.apiserver.bootstrap import bootstrap
 from tiffin.apiserver.crd import CustomResources
 from tiffin.apiserver.handler import ApiServer
 from tiffin.apiserver.local import LocalClient
+from tiffin.apiserver.nodes import NodeDirectory
 from tiffin.apiserver.paths import Issuer, Paths
 from tiffin.apiserver.podverbs import BUDGETS, PODS, PodVerbs
+from tiffin.apiserver.proxying import Proxying
 from tiffin.apiserver.reads import Reads
 from tiffin.apiserver.registry import Registry
 from tiffin.apiserver.resources import Resources
 from tiffin.apiserver.reviews import Reviews
 from tiffin.apiserver.scale import ScaleHandler
 from tiffin.apiserver.stored import StoreReader
+from tiffin.apiserver.streaming import Streaming
 from tiffin.apiserver.user import AUTHENTICATED, MASTERS, User, service_account_groups, service_account_name
 from tiffin.apiserver.watch import Watches
 from tiffin.apiserver.writes import Writes
@@ -35,6 +38,7 @@ from tiffin.machinery.object import Object
 from tiffin.net import jws
 from tiffin.net.pki import Pki
 from tiffin.net.server import Server
+from tiffin.net.tlsclient import client_context
 from tiffin.store.store import Store
 
 MANAGER = User("system:kube-controller-manager", groups=(MASTERS, AUTHENTICATED))
@@ -87,6 +91,9 @@ class Assembly:
         resources.subresources |= {
             "scale": ScaleHandler(writes).handle, "binding": pod_verbs.binding, "eviction": pod_verbs.eviction}
         resources.virtual["bindings"] = pod_verbs.bindings
+        nodes = NodeDirectory(self.reader, lambda: kubelet_context(self.options.pki))
+        resources.subresources |= Streaming(self.reader, self.authorizer.authorize, nodes).handlers()
+        resources.subresources["proxy"] = Proxying(self.reader, nodes).proxy
         reviews = Reviews(self.reader, self.authenticator, self.authorizer, self.issuer)
         reviews.install(resources)
         self.custom = CustomResources(self.registry, writes, self.store)
@@ -140,6 +147,12 @@ def server_context(pki: Pki) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_OPTIONAL
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def kubelet_context(pki: Pki) -> ssl.SSLContext:
+    """TLS for calls to nodes: their certificates come from the cluster's authority, ours says that it is the server who asks."""
+    own = pki.client("apiserver-kubelet-client", "kube-apiserver-kubelet-client", (MASTERS,))
+    return client_context(pki.ca_pem.decode(), own.certificate.read_text(), own.key.read_text())
 
 
 def state_file(directory: Path) -> Path:
