@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cmp_to_key
 
-from tiffin.machinery.object import Object, annotations_of, dig, is_deleting, meta, uid_of
-from tiffin.machinery.timestamps import parse_time
+from tiffin.machinery.object import Object, annotations_of, dig, is_deleting, meta, replaced, uid_of
+from tiffin.machinery.timestamps import format_time, parse_time
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 EPOCH = datetime(1, 1, 1, tzinfo=UTC)
@@ -132,3 +132,29 @@ def _magnitude(since: datetime, now: datetime) -> int:
     """The logarithm of an age, to base two, in nanoseconds."""
     age = (now - since).total_seconds() * 1e9
     return math.floor(math.log2(age)) if age > 0 else -1
+
+
+def node_name(pod: Object) -> str:
+    """The node the pod is bound to, "" before."""
+    return dig(pod, "spec", "nodeName", default="")
+
+
+def with_condition(obj: Object, condition: Object) -> Object:
+    """The object with this condition in the place of one of its type, or at the end."""
+    conditions = list(dig(obj, "status", "conditions", default=()))
+    for index, entry in enumerate(conditions):
+        if entry.get("type") == condition["type"]:
+            conditions[index] = condition
+            break
+    else:
+        conditions.append(condition)
+    return replaced(obj, ("status", "conditions"), conditions)
+
+
+def disruption(pod: Object, reason: str, message: str, now: datetime) -> Object:
+    """The pod with the condition DisruptionTarget: it goes because of something outside of it."""
+    told = {"type": "DisruptionTarget", "status": "True", "lastProbeTime": None, "reason": reason, "message": message}
+    before = condition(pod, "DisruptionTarget")
+    since = before["lastTransitionTime"] if before and before.get("status") == "True" else format_time(now)
+    generation = {"observedGeneration": meta(pod)["generation"]} if meta(pod).get("generation") else {}
+    return with_condition(pod, told | {"lastTransitionTime": since} | generation)
