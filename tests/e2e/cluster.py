@@ -25,8 +25,8 @@ class Failed(AssertionError):
 class Cluster:
     """One cluster, its kubeconfig and its data in `directory`."""
 
-    def __init__(self, name: str, directory: Path, kubectl: str = "") -> None:
-        self.name, self.directory, self._kubectl = name, directory, kubectl or KUBECTLS[0]
+    def __init__(self, name: str, directory: Path, kubectl: str = "", namespace: str = "default") -> None:
+        self.name, self.directory, self._kubectl, self.namespace = name, directory, kubectl or KUBECTLS[0], namespace
         self.data_dir = directory / "data"
         self.environment = {**os.environ, "KUBECONFIG": str(directory / "kubeconfig"), "HOME": str(directory)}
 
@@ -40,7 +40,11 @@ class Cluster:
         return self.tiffin("up", *port, *arguments).stdout
 
     def kubectl(self, *arguments: str, check: bool = True, input: str | None = None) -> subprocess.CompletedProcess[str]:
-        return self._run([self._kubectl, *arguments], check=check, input=input)
+        return self._run(self.kubectl_command(*arguments), check=check, input=input)
+
+    def kubectl_command(self, *arguments: str) -> list[str]:
+        """The command line, in the cluster object's namespace."""
+        return [self._kubectl, "--namespace", self.namespace, *arguments]
 
     def get(self, *arguments: str) -> str:
         """What `kubectl get ARGUMENTS` prints, without the last newline; empty when it fails."""
@@ -59,9 +63,9 @@ class Cluster:
 
         return int(orjson.loads((self.data_dir / "pids" / f"{daemon}.pid").read_bytes())["pid"])
 
-    def with_kubectl(self, kubectl: str) -> Cluster:
-        """The same cluster through another kubectl."""
-        return Cluster(self.name, self.directory, kubectl)
+    def through(self, kubectl: str, namespace: str) -> Cluster:
+        """The same cluster through another kubectl, in another namespace."""
+        return Cluster(self.name, self.directory, kubectl, namespace)
 
     def _run(self, command: Sequence[str], *, check: bool, input: str | None = None) -> subprocess.CompletedProcess[str]:
         result = subprocess.run(command, env=self.environment, text=True, capture_output=True, input=input, check=False, timeout=180)

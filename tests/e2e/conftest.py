@@ -1,8 +1,10 @@
 """Clusters that tests share. Tests of a shared cluster leave it as they found it: each has a namespace of its own."""
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,10 +41,16 @@ def session_cluster(tmp_path_factory: pytest.TempPathFactory, image_files: dict[
         yield cluster
 
 
-@pytest.fixture(params=KUBECTLS, ids=lambda path: path.split("/bin/")[0].rpartition("/")[2])
-def cluster(request: pytest.FixtureRequest, session_cluster: Cluster) -> Cluster:
-    """The shared cluster, through each kubectl there is."""
-    return session_cluster.with_kubectl(request.param)
+@pytest.fixture(params=KUBECTLS, ids=lambda path: "venv" if path.startswith(sys.prefix) else "machine")
+def cluster(request: pytest.FixtureRequest, session_cluster: Cluster) -> Iterator[Cluster]:
+    """The shared cluster, through each kubectl there is, in a namespace of the test's own."""
+    namespace = f"test-{next(_numbers)}"
+    session_cluster.kubectl("create", "namespace", namespace)
+    yield session_cluster.through(request.param, namespace)
+    session_cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+_numbers = itertools.count(1)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def layout(cluster: Cluster) -> Layout:
 def run_hello(cluster: Cluster, image_files: dict[str, Path]) -> str:
     """Starts the web server in a pod, and answers its container's id once it serves."""
     cluster.tiffin("image", "load", str(image_files[HELLO]))
-    cluster.kubectl("run", POD, f"--image={HELLO}", "--image-pull-policy=IfNotPresent")
+    cluster.kubectl("run", POD, f"--image={HELLO}")
     cluster.wait("condition=Ready", f"pod/{POD}")
     assert "Hello from Chapter 2" in fetch(cluster)
     return container(cluster)
@@ -79,7 +79,7 @@ def test_containers_outlive_their_masters(own_cluster: Cluster, image_files: dic
     assert container(own_cluster) == before
     assert own_cluster.jsonpath(f"pod {POD}", "{.status.containerStatuses[0].restartCount}") == "0"
     own_cluster.kubectl("delete", "pod", POD, "--grace-period=1")
-    own_cluster.kubectl("run", "second", f"--image={HELLO}", "--image-pull-policy=IfNotPresent")
+    own_cluster.kubectl("run", "second", f"--image={HELLO}")
     own_cluster.wait("condition=Ready", "pod/second")
 
 
@@ -126,12 +126,12 @@ def test_images(own_cluster: Cluster, image_files: dict[str, Path]) -> None:
 def test_host_ports_and_the_way_out(own_cluster: Cluster, image_files: dict[str, Path]) -> None:
     own_cluster.up()
     own_cluster.tiffin("image", "load", str(image_files[HELLO]))
-    own_cluster.kubectl("run", POD, f"--image={HELLO}", "--image-pull-policy=IfNotPresent", "--port=80", "--overrides", _HOST_PORT)
+    own_cluster.kubectl("run", POD, f"--image={HELLO}", "--port=80", "--overrides", _HOST_PORT)
     own_cluster.wait("condition=Ready", f"pod/{POD}")
     node = own_cluster.jsonpath("node node-1", "{.status.addresses[0].address}")
     page = subprocess.run(["curl", "--silent", "--max-time", "5", f"http://{node}:8099/"], text=True, capture_output=True, check=True).stdout
     assert "Hello from Chapter 2" in page
 
 
-_HOST_PORT = """{"spec": {"containers": [{"name": "hello", "image": "%s", "imagePullPolicy": "IfNotPresent",
+_HOST_PORT = """{"spec": {"containers": [{"name": "hello", "image": "%s",
   "ports": [{"containerPort": 80, "hostPort": 8099}]}]}}""" % HELLO  # noqa: UP031

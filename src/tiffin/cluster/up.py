@@ -64,7 +64,7 @@ def settle(layout: Layout, options: Options) -> ClusterState:
     asked = {field: value for field in ("nodes", "simulated", "store", "port") if (value := getattr(options, field)) is not None}
     state = replace(before, **asked)
     if state.port == 0:
-        state = replace(state, port=free_port())
+        state = replace(state, port=before.port if layout.state_file.exists() else free_port())
     if state.store != before.store and layout.state_file.exists():
         what = f"the cluster keeps its objects in {before.store}, and they cannot be moved to {state.store}"
         _refuse([Problem(what, f"tiffin down --purge --name {layout.name}    # throws its objects away")])
