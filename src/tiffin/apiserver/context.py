@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote
 
 from tiffin.apiserver.user import ANONYMOUS_USER, User
 from tiffin.machinery import errors
-from tiffin.machinery.object import Key, Resource
+from tiffin.machinery.object import Resource
 
 SPECIAL_VERBS = {"proxy": "proxy"}
 VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -32,10 +32,6 @@ class RequestInfo:
     rest: str = ""
     """What follows a proxy subresource."""
     deprecated_watch: bool = False
-
-    @property
-    def key(self) -> Key:
-        return Key(self.namespace, self.name)
 
 
 @dataclass(slots=True)

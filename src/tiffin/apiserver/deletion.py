@@ -106,7 +106,7 @@ def decide(kind: Kind, old: Object, options: DeleteOptions, now: datetime) -> De
         if not _shorten(metadata, grace, now) and metadata["finalizers"] == list(meta(old).get("finalizers") or ()) and (held or grace):
             return Deletion(None, False)
     else:
-        _mark(metadata, kind, grace, now)
+        _mark(metadata, kind, old, grace, now)
     new = {**old, "metadata": metadata}
     if grace == 0 and not held:
         return Deletion(new, True)
@@ -124,9 +124,10 @@ def _grace(kind: Kind, old: Object, options: DeleteOptions) -> int:
     return kind.grace_period(old, asked)
 
 
-def _mark(metadata: dict[str, Any], kind: Kind, grace: int, now: datetime) -> None:
+def _mark(metadata: dict[str, Any], kind: Kind, old: Object, grace: int, now: datetime) -> None:
     metadata["deletionTimestamp"] = format_time(now + timedelta(seconds=grace))
-    metadata["deletionGracePeriodSeconds"] = grace
+    if not kind.holds_deletion(old):
+        metadata["deletionGracePeriodSeconds"] = grace
     if metadata.get("generation"):
         metadata["generation"] += 1
 

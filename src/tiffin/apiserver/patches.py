@@ -75,8 +75,10 @@ def _apply(kind: PatchType, base: Object, patch: Any, served: Served) -> Object:
 
 def _parse(context: RequestContext, kind: PatchType, body: bytes) -> tuple[Any, list[Problem]]:
     try:
+        if kind is PatchType.JSON:
+            return orjson.loads(body), []
         return parse_json(body, context.field_validation != "Ignore")
-    except DecodeError as error:
+    except (DecodeError, orjson.JSONDecodeError) as error:
         raise errors.bad_request(f"error decoding patch: {error}") from None
 
 

@@ -122,6 +122,11 @@ def _decode_token(token: str) -> tuple[int, Key]:
         raise errors.bad_request(f"continue key is not valid: {error}") from None
 
 
+def key_in(served: Served, context: RequestContext) -> Key:
+    """The key a path means; the namespace in the path of a Namespace is its name."""
+    return Key(context.info.namespace if served.kind.namespaced else "", context.info.name)
+
+
 class Reads:
     """The reading half of the API over one store."""
 
@@ -140,7 +145,7 @@ class Reads:
         if revision > self.store.revision:
             raise _future(revision, self.store.revision)
         renderer = Renderer(served, form, context.now, context.query.text("includeObject"))
-        entry = self.entry(served, context.info.key)
+        entry = self.entry(served, key_in(served, context))
         check_shape(form, False)
         return renderer.entry_response(entry)
 

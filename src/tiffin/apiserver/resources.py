@@ -17,7 +17,7 @@ from tiffin.apiserver.deletion import DeleteOptions
 from tiffin.apiserver.health import PAGE_NOT_FOUND, text
 from tiffin.apiserver.negotiate import Form, check_shape, negotiate
 from tiffin.apiserver.options import read_options
-from tiffin.apiserver.reads import Reads, list_options
+from tiffin.apiserver.reads import Reads, key_in, list_options
 from tiffin.apiserver.registry import Registry, Served
 from tiffin.apiserver.render import Renderer, respond
 from tiffin.apiserver.selection import Selection
@@ -26,7 +26,7 @@ from tiffin.apiserver.writes import Writes, Written
 from tiffin.client.client import PatchType
 from tiffin.machinery import errors
 from tiffin.machinery.managedfields import apply
-from tiffin.machinery.object import Key, Object
+from tiffin.machinery.object import Object
 from tiffin.machinery.timestamps import format_time
 from tiffin.net.http import Request, Response
 
@@ -143,7 +143,7 @@ class Resources:
         return self._written(context, served, written, form)
 
     async def _put(self, context: RequestContext, served: Served, obj: Object, sub: Subresource | None) -> Written:
-        key = self._key(context, served)
+        key = key_in(served, context)
         if served.kind.create_on_update and sub is None and self.writes.store.newest(served.storage, key) is None:
             uid = obj["metadata"].get("uid")
             if uid:
@@ -165,10 +165,6 @@ class Resources:
 
         return await self.writes.update(context, served, key, transform, subresource=sub)
 
-    @staticmethod
-    def _key(context: RequestContext, served: Served) -> Key:
-        return Key(context.info.namespace if served.kind.namespaced else "", context.info.name)
-
     async def _patch(self, context: RequestContext, served: Served, request: Request, sub: Subresource | None = None) -> Response:
         kind = patches.patch_type(context, served)
         form = self._form(context)
@@ -189,11 +185,11 @@ class Resources:
             served.kind.default(new)
             return new
 
-        return await self.writes.update(context, served, self._key(context, served), transform, subresource=sub, attempts=patches.ATTEMPTS)
+        return await self.writes.update(context, served, key_in(served, context), transform, subresource=sub, attempts=patches.ATTEMPTS)
 
     async def apply(self, context: RequestContext, served: Served, applied: Object, sub: Subresource | None) -> Written:
         """Carries out a server-side apply; the object is created when it is not there."""
-        key = self._key(context, served)
+        key = key_in(served, context)
         patches.check_applied(context, served, applied)
 
         def merged(live: Object | None) -> Object:
@@ -222,7 +218,7 @@ class Resources:
         form = self._form(context)
         options = DeleteOptions.from_object(bodies.read_delete_options(context, request.body))
         context.dry_run = options.dry_run
-        obj, gone = await self.writes.delete(context, served, self._key(context, served), options)
+        obj, gone = await self.writes.delete(context, served, key_in(served, context), options)
         if gone and not served.kind.returns_deleted:
             return respond(self._success(served, obj), form._replace(kind="", version=""))
         status = 202 if not gone and options.orphan_dependents is False else 200

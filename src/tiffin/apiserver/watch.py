@@ -20,6 +20,7 @@ from tiffin.apiserver.registry import Served
 from tiffin.apiserver.render import Renderer, encode
 from tiffin.apiserver.selection import Selection
 from tiffin.machinery import errors
+from tiffin.machinery.decode import decode_object
 from tiffin.machinery.object import Object
 from tiffin.net.http import Response, Writer
 from tiffin.store.mvcc import Compacted, Entry, Event, EventType, FutureRevision, with_revision
@@ -152,7 +153,9 @@ class Watcher:
             return self._line("BOOKMARK", table)
         if self.form.kind:
             return self._line("BOOKMARK", {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{self.form.version}", "metadata": metadata})
-        return self._line("BOOKMARK", {**self.served.type.empty(), **obj} if not self.served.custom else obj)
+        if not self.served.custom:
+            decode_object(obj, self.served.type)  # Go writes the empty fields that are not omitted
+        return self._line("BOOKMARK", obj)
 
     def _empty_cells(self, obj: Object) -> list[object]:
         return self.renderer.row(obj)["cells"]

@@ -18,6 +18,7 @@ from tiffin.net.pki import Pki, ensure_pki
 from tiffin.runtime.clock import SystemClock
 from tiffin.runtime.controller import Controller
 from tiffin.runtime.manager import run_controllers
+from tiffin.scheduler.run import run_scheduler
 from tiffin.store.log import Log, MemoryLog
 from tiffin.store.sqlite import SqliteLog
 from tiffin.store.store import Store

@@ -18,7 +18,7 @@ import orjson
 
 from tiffin.machinery.object import Key, Object
 
-AFTER_EVERY_NAME = "\U0010ffff"
+AFTER_SLASH = chr(ord("/") + 1)
 
 
 class Compacted(Exception):
@@ -92,14 +92,19 @@ Sink = Callable[[Sequence[Event]], None]
 """Takes the events of one resource, in order; is called synchronously and must not raise."""
 
 
+def path_of(key: Key) -> str:
+    """The text that orders a resource's objects: `namespace/name`, as in the keys of etcd."""
+    return f"{key[0]}/{key[1]}"
+
+
 class _Table:
-    """One resource: live entries by key, the keys in order, and who watches."""
+    """One resource: live entries by path, the paths in order, and who watches."""
 
     __slots__ = ("entries", "keys", "revision", "sinks")
 
     def __init__(self) -> None:
-        self.entries: dict[Key, Entry] = {}
-        self.keys: list[Key] = []
+        self.entries: dict[str, Entry] = {}
+        self.keys: list[str] = []
         self.sinks: dict[int, Sink] = {}
         self.revision = 0
 
@@ -126,7 +131,7 @@ class Mvcc:
 
     def get(self, resource: str, key: Key) -> Entry | None:
         table = self._tables.get(resource)
-        return table.entries.get(key) if table else None
+        return table.entries.get(f"{key[0]}/{key[1]}") if table else None
 
     def resources(self) -> list[str]:
         """Resources that hold objects."""
@@ -161,9 +166,9 @@ class Mvcc:
         return Page([entries[key] for key in table.keys[low:end]], self.revision, high - end)
 
     def _list_past(self, resource: str, namespace: str | None, after: Key | None, limit: int, revision: int) -> Page:
-        changed: dict[Key, Entry | None] = {}
+        changed: dict[str, Entry | None] = {}
         for event in self._events_after(resource, revision):
-            changed.setdefault(event.entry.key, event.previous)
+            changed.setdefault(path_of(event.entry.key), event.previous)
         table = self._table(resource)
         keys = table.keys
         if changed:
@@ -174,13 +179,13 @@ class Mvcc:
         return Page([e for e in entries if e], revision, high - end)
 
     @staticmethod
-    def _bounds(keys: Sequence[Key], namespace: str | None, after: Key | None) -> tuple[int, int]:
+    def _bounds(keys: Sequence[str], namespace: str | None, after: Key | None) -> tuple[int, int]:
         low, high = 0, len(keys)
         if namespace is not None:
-            low = bisect_left(keys, (namespace, ""))
-            high = bisect_right(keys, (namespace, AFTER_EVERY_NAME), lo=low)
+            low = bisect_left(keys, f"{namespace}/")
+            high = bisect_left(keys, f"{namespace}{AFTER_SLASH}", lo=low)
         if after is not None:
-            low = max(low, bisect_right(keys, after))
+            low = max(low, bisect_right(keys, path_of(after)))
         return low, max(low, high)
 
     def check_revision(self, revision: int) -> None:
@@ -243,7 +248,7 @@ class Mvcc:
 
     def _put(self, event: Event) -> None:
         table = self._table(event.resource)
-        key = event.entry.key
+        key = path_of(event.entry.key)
         if event.type is EventType.DELETED:
             del table.entries[key]
             del table.keys[bisect_left(table.keys, key)]
