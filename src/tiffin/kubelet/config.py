@@ -33,6 +33,11 @@ class AgentConfig:
     taints: tuple[Object, ...] = ()
     max_pods: int = 110
     kubelet_port: int = 10250
+    """Port of the node's own HTTPS server; 0 means any free one."""
+    serving_certificate: Path | None = None
+    serving_key: Path | None = None
+    client_ca: Path | None = None
+    """What that server shows, and whose client certificates it knows; without a certificate there is no server."""
     capacity: Mapping[str, str] = field(default_factory=dict)
     """Overrides of what the machine itself offers, such as {"cpu": "2"}."""
     reserved: Mapping[str, str] = field(default_factory=dict)

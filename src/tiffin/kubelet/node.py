@@ -12,7 +12,7 @@ from tiffin.kubelet.images import Images
 from tiffin.kubelet.probes import Probes
 from tiffin.kubelet.publish import Publisher
 from tiffin.kubelet.references import References
-from tiffin.kubelet.runtime import Runtime
+from tiffin.kubelet.runtime import ContainerEnded, Runtime
 from tiffin.kubelet.state import NodeFacts
 from tiffin.kubelet.volumes.manager import Volumes
 from tiffin.machinery.object import Object
@@ -41,5 +41,7 @@ class Node:
     """Services of a namespace, and `kubernetes` of namespace default."""
     allocatable: Callable[[], dict[str, str]]
     """What the node offers to pods."""
+    take_end: Callable[[str], ContainerEnded | None]
+    """The end of a container or sandbox that was told before its start was known."""
     gone: Callable[[str], None]
     """A pod's worker has done all there was to do, and the API no longer has the pod."""

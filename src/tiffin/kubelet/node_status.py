@@ -46,7 +46,7 @@ class Pressure(NamedTuple):
 class Health:
     """What the node knows of itself at a moment. `complaints` keep it from being Ready."""
 
-    pressure: Pressure = Pressure()
+    pressure: Pressure = field(default_factory=Pressure)
     complaints: tuple[str, ...] = ()
     runtime_name: str = "containerd"
     runtime_version: str = ""

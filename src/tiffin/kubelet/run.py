@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 
 from tiffin.client.cache import Cache
 from tiffin.kubelet import runtime as port
@@ -241,6 +240,9 @@ class Kubelet:
 
     # ---- for the node's own port
 
+    def workers(self) -> Sequence[PodWorker]:
+        return list(self._workers.values())
+
     def pods(self) -> Sequence[Object]:
         """Every pod here with its latest status, for `/pods`."""
         return [w.state().pod for w in self._workers.values()]
@@ -296,5 +298,3 @@ def _waiting_reason(worker: PodWorker, container: str) -> str:
                 return {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}.get(reason, message or reason)
     return "ContainerCreating"
 
-
-UNUSED = timedelta(minutes=2)

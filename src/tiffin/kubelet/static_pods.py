@@ -77,7 +77,7 @@ def static_pod(manifest: Mapping[str, Any], path: Path, node_name: str, now: dat
         "labels": given.get("labels") or {},
         "annotations": (given.get("annotations") or {}) | {HASH: digest, SOURCE: "file", SEEN: format_time(now)},
     }
-    spec = {"restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst", "enableServiceLinks": True}
+    spec: Object = {"restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst", "enableServiceLinks": True}
     spec |= dict(manifest["spec"]) | {"nodeName": node_name}
     tolerations = [*(spec.get("tolerations") or ()), {"operator": "Exists", "effect": "NoExecute"}]
     spec |= {"tolerations": tolerations, "containers": [_defaulted(c) for c in spec["containers"]]}

@@ -89,6 +89,7 @@ class PodWorker:
         self._retries: dict[str, timedelta] = {}
         self._announced: set[str] = set()
         self._killing: dict[str, datetime] = {}
+        self._awaited_ends: dict[str, list[asyncio.Future[None]]] = {}
         self._poked = False
         self._timer: Timer | None = None
         self._refresh: Timer | None = None
@@ -155,6 +156,7 @@ class PodWorker:
         sandboxes = tuple(replace(s, ips=s.ips or addresses.get(s.id, ())) for s in runtime.sandboxes)
         if (containers, sandboxes) != (self.runtime.containers, self.runtime.sandboxes):
             self.runtime = replace(self.runtime, containers=containers, sandboxes=sandboxes)
+            self._tell_ends()
             self.poke()
 
     def container_ended(self, event: ContainerEnded) -> bool:
@@ -404,6 +406,11 @@ class PodWorker:
             return
         self._succeeded("sandbox")
         self._set_runtime(replace(self.runtime, sandboxes=(sandbox, *self.runtime.sandboxes)))
+        self._note_early_end(sandbox.id)
+
+    def _note_early_end(self, id: str) -> None:
+        if event := self.node.take_end(id):
+            self.container_ended(event)
 
     async def _stop_sandbox(self, sandbox_id: str) -> None:
         try:
@@ -431,6 +438,7 @@ class PodWorker:
             self._put_off(action.key, self.node.clock.now() + START_RETRY)
             return
         self._put(run)
+        self._note_early_end(run.id)
         self._failures.pop(action.name, None)
         self._succeeded(action.key)
         self.poke()
@@ -498,7 +506,23 @@ class PodWorker:
     def _set_runtime(self, runtime: RuntimePod) -> None:
         self.runtime = runtime
         self.version += 1
+        self._tell_ends()
         self.poke()
+
+    async def until_ended(self, container_id: str) -> None:
+        """Returns when a container has ended or is gone."""
+        run = self.runtime.find(container_id)
+        if run is not None and run.is_running and not self._purging:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._awaited_ends.setdefault(container_id, []).append(future)
+            await future
+
+    def _tell_ends(self) -> None:
+        running = {run.id for run in self.runtime.running} if not self._purging else set()
+        for container_id in self._awaited_ends.keys() - running:
+            for future in self._awaited_ends.pop(container_id):
+                if not future.done():
+                    future.set_result(None)
 
     # ---- the end
 
@@ -581,6 +605,7 @@ class PodWorker:
         self.node.images.forget(self.uid)
         self.node.publisher.forget(self.uid)
         self._purging = True
+        self._tell_ends()
 
     def cancel(self) -> list[asyncio.Task[None]]:
         """Break off what is under way; for the agent's own end."""
