@@ -33,7 +33,7 @@ test-e2e: setup-dev
 	$(PYTHON) -m pytest tests/e2e
 
 lint: setup-dev
-	.venv/bin/ruff check src tests scripts bench
+	.venv/bin/ruff check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from tiffin.cluster.layout import BadClusterName, Layout, NodeLayout
 from tiffin.cluster.state import ClusterState, DamagedState, NewerState, load_state
@@ -64,13 +65,10 @@ def _up(layout: Layout, options: argparse.Namespace) -> int:
 def _down(layout: Layout, options: argparse.Namespace) -> int:
     from tiffin.cluster import down, up
 
-    if layout.data_dir.is_dir():
-        with up.exclusively(layout):
-            asyncio.run(down.take_down(layout, options.grace))
-            if options.purge:
-                down.purge(layout)
-    elif options.purge:
-        down.purge(layout)
+    with up.exclusively(layout) if layout.data_dir.is_dir() else nullcontext():
+        asyncio.run(down.take_down(layout, options.grace))
+        if options.purge:
+            down.purge(layout)
     print(f"cluster {layout.name} is down{' and its state removed' if options.purge else ''}")
     return 0
 
@@ -175,7 +173,7 @@ def _image_pull(nodes: Sequence[NodeLayout], options: argparse.Namespace) -> Non
 
 def _doctor(layout: Layout, options: argparse.Namespace) -> int:
     from tiffin.cluster import daemons
-    from tiffin.cluster.preflight import Wish, examine
+    from tiffin.cluster.preflight import Wish, advice, examine
 
     try:
         state = load_state(layout.state_file)
@@ -184,7 +182,8 @@ def _doctor(layout: Layout, options: argparse.Namespace) -> int:
     ours = daemons.server(layout).pid() is not None
     port = options.port or (state.port if state else 6443)
     healthy = True
-    for title, problem in examine(Wish(layout, port, options.nodes, port_is_ours=ours and state is not None and port == state.port)):
+    wish = Wish(layout, port, options.nodes, port_is_ours=ours and state is not None and port == state.port)
+    for title, problem in (*examine(wish), *advice(wish)):
         print(f"{'ok     ' if problem is None else 'LACKING'} {title}" + (f": {problem.what}\n        mend it with: {problem.mend}" if problem else ""))
         healthy = healthy and problem is None
     return 0 if healthy else 1

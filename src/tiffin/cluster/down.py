@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tiffin.cluster import addresses, cgroups, daemons, kubeconfig
 from tiffin.cluster.layout import Layout, NodeLayout, default_root
-from tiffin.cluster.process import Daemon, stop
+from tiffin.cluster.process import Daemon, end_pids, stop
 
 #: What containers get to end by themselves, at most, in seconds.
 DEFAULT_GRACE = 10.0
@@ -27,6 +27,7 @@ async def take_down(layout: Layout, grace: float = DEFAULT_GRACE) -> None:
 
         await asyncio.gather(*(node.take_down(each, grace) for each in _nodes(layout)))
     await asyncio.to_thread(stop, [daemons.server(layout), *_others(layout)], daemons.SERVER_GRACE)
+    await asyncio.to_thread(end_pids, _strays(layout), daemons.SERVER_GRACE)
     if os.geteuid() == 0:
         await asyncio.to_thread(_clean_host, layout)
     shutil.rmtree(layout.run_dir, ignore_errors=True)
@@ -63,9 +64,24 @@ def _others(layout: Layout) -> list[Daemon]:
     return [Daemon(file.stem, file, layout.log_dir / f"{file.stem}.log") for file in layout.pid_dir.glob("*.pid")]
 
 
+def _strays(layout: Layout) -> list[int]:
+    """Daemons that no pid file tells of, as when the data directory was removed under them; their command lines name it."""
+    data_dir = os.fsencode(layout.data_dir)
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        ours = words[1:3] == [b"-m", b"tiffin"] and words[3:4] and words[3] in (b"server", b"agent", b"simulate") and data_dir in words
+        runtime = words[0] == b"containerd" and len(words) > 2 and words[2].startswith(data_dir + b"/")
+        if ours or runtime:
+            found.append(int(process.name))
+    return found
+
+
 def _clean_host(layout: Layout) -> None:
     from tiffin.cluster import mounts, network
-    from tiffin.cluster.process import end_pids
 
     end_pids(sorted(cgroups.processes(layout.cgroup)), 0)
     mounts.unmount_below(layout.run_dir, layout.data_dir)

@@ -61,6 +61,23 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def advice(wish: Wish) -> Iterator[tuple[str, Problem | None]]:
+    """What does not keep a cluster from coming up, but takes something from it."""
+    if wish.nodes and os.geteuid() == 0 and shutil.which("iptables"):
+        yield "firewall", _firewall()
+
+
+def _firewall() -> Problem | None:
+    """Docker, for one, has the host drop what it forwards for others; what our own table accepts, another may still drop."""
+    result = subprocess.run(["iptables", "-S", "FORWARD"], capture_output=True, text=True, check=False)
+    rules = result.stdout.splitlines()
+    wanted = [f"-A FORWARD -{direction} tiffin-+ -j ACCEPT" for direction in "io"]
+    if "-P FORWARD DROP" not in rules or all(rule in rules for rule in wanted):
+        return None
+    mend = " && ".join(f"iptables {rule.replace('-A', '-I', 1)}" for rule in wanted)
+    return Problem("the host drops forwarded packets, so pods reach each other but nothing outside", mend)
+
+
 def _root(wish: Wish) -> Problem | None:
     if os.geteuid() == 0:
         return None
