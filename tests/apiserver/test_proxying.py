@@ -130,15 +130,14 @@ async def test_services_by_name_and_number_of_their_port(tmp_path: Path, monkeyp
 
 
 async def test_the_nodes_own_port_is_reached_with_the_servers_identity(tmp_path: Path) -> None:
-    async with stage(tmp_path) as s:
-        async with await s.pool.request("GET", "/api/v1/nodes/n/proxy/pods", {"Authorization": "Bearer mine"}) as answer:
-            assert (answer.status, orjson.loads(await answer.body(10_000))["kind"]) == (200, "PodList")
+    async with stage(tmp_path) as s, await s.pool.request("GET", "/api/v1/nodes/n/proxy/pods", {"Authorization": "Bearer mine"}) as answer:
+        assert (answer.status, orjson.loads(await answer.body(10_000))["kind"]) == (200, "PodList")
 
 
 async def test_nobody_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with web(tmp_path, monkeypatch) as (s, _, _port):
-        async with await s.pool.request("GET", path_of("p:1")) as answer:
-            assert orjson.loads(await answer.body(1000))["message"] == "error trying to reach service: dial tcp 127.0.0.1:1: connect: connection refused"
+    message = "error trying to reach service: dial tcp 127.0.0.1:1: connect: connection refused"
+    async with web(tmp_path, monkeypatch) as (s, _, _port), await s.pool.request("GET", path_of("p:1")) as answer:
+        assert orjson.loads(await answer.body(1000))["message"] == message
 
 
 @pytest.mark.parametrize(("text", "expected"), [

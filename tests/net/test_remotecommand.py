@@ -122,7 +122,7 @@ async def test_a_handshake_that_is_none_is_refused_before_the_runtime_is_asked(h
         assert not runtime.requests
 
 
-@pytest.mark.parametrize("message", ["text where bytes belong", b"\x09unknown channel", b"\xff\x09", b"\xff", b""])
+@pytest.mark.parametrize("message", ["text on a channel that is not there", "", b"\x09unknown channel", b"\xff\x09", b"\xff", b""])
 async def test_odd_messages_do_no_harm(message: str | bytes) -> None:
     async with stage(Streams(stdin=True, stdout=True)) as (_, pool):
         answer = await pool.request("GET", "/cat", request_headers(["v5.channel.k8s.io"]))
@@ -133,7 +133,25 @@ async def test_odd_messages_do_no_harm(message: str | bytes) -> None:
         received = []
         while (data := await client.receive()) is not None:
             received.append(data)
-        assert received == [] if isinstance(message, str) else received[0] == (1, b"hello")
+        assert received[0] == (1, b"hello")
+
+
+async def test_input_may_come_as_text() -> None:
+    """The Python client sends text messages, whatever the protocol says."""
+    async with stage(Streams(stdin=True, stdout=True)) as (_, pool):
+        answer = await pool.request("GET", "/cat", request_headers(["v4.channel.k8s.io"]))
+        client = Channels(WebSocket(answer.connection(), client=True), PROTOCOLS["v4.channel.k8s.io"])
+        client.socket.write("\0gr\u00fc\u00dfe")
+        assert await client.receive() == (1, "gr\u00fc\u00dfe".encode())
+        client.socket.close()
+
+
+async def test_base64_that_is_none_ends_the_connection() -> None:
+    async with stage(Streams(stdin=True, stdout=True)) as (_, pool):
+        answer = await pool.request("GET", "/cat", request_headers(["v4.base64.channel.k8s.io"]))
+        client = Channels(WebSocket(answer.connection(), client=True), PROTOCOLS["v4.base64.channel.k8s.io"])
+        client.socket.write("0%%%")
+        assert await client.receive() is None
 
 
 # ---- port-forward

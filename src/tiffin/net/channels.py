@@ -56,20 +56,23 @@ class Channels:
         self._text: list[str] = []
 
     async def receive(self) -> tuple[int, bytes] | None:
-        """The channel and a piece of its data, None at the end; a message of the wrong form ends the connection."""
+        """The channel and a piece of its data, None at the end.
+
+        Whether a message is text or binary says nothing: the Python client sends its input as text also where bytes belong.
+        A message that cannot be decoded ends the connection.
+        """
         while (piece := await self.socket.receive()) is not None:
-            if isinstance(piece.data, str) != self.protocol.base64:
-                self.socket.close(UNSUPPORTED, "text messages are required" if self.protocol.base64 else "binary messages are required")
-                return None
-            if isinstance(piece.data, str):
-                self._text.append(piece.data)
+            if self.protocol.base64:
+                self._text.append(piece.data if isinstance(piece.data, str) else piece.data.decode("latin-1"))
                 if sum(map(len, self._text)) > MAX_TEXT:
                     self.socket.close(TOO_BIG)
                     return None
                 if piece.final:
                     text, self._text = "".join(self._text), []
-                    return self._decode(text)
-            elif (data := self._split(piece.data, piece.final)) is not None:
+                    message = self._decode(text)
+                    if message is None or message[1]:
+                        return message
+            elif (data := self._split(piece.data.encode() if isinstance(piece.data, str) else piece.data, piece.final)) is not None:
                 return data
         return None
 
