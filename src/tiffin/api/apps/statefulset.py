@@ -141,6 +141,12 @@ def validate_name(name: str, prefix: bool) -> list[str]:
     return names.is_dns1123_label(names.masked_prefix(name) if prefix else name)
 
 
+def warnings(new: Object, old: Object | None) -> list[str]:
+    if (dig(new, "spec", "revisionHistoryLimit") or 0) >= 0:
+        return []
+    return ["spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"]
+
+
 def row(obj: Object, now: datetime) -> list[Any]:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     ready = f"{status.get('readyReplicas', 0)}/{spec.get('replicas', 0)}"
@@ -166,6 +172,7 @@ KIND = Kind(
     validate=validate,
     validate_update=validate_update,
     validate_name=validate_name,
+    warnings=warnings,
     columns=(NAME, Column("Ready"), AGE, *WORKLOAD_WIDE),
     row=row,
 )

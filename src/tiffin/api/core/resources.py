@@ -43,14 +43,14 @@ def name_errors(name: str, path: str) -> list[FieldError]:
     errors = named(name, path, names.is_qualified_name)
     if errors:
         return errors
-    if "/" not in name and name not in STANDARD:
+    if "/" not in name and name not in STANDARD and not name.startswith((HUGE_PAGES, REQUESTS_HUGE_PAGES)):
         return [invalid(path, name, "must be a standard resource type or fully qualified")]
     return []
 
 
 def container_name_errors(name: str, path: str) -> list[FieldError]:
     """A resource name in a container's requests and limits."""
-    errors = named(name, path, names.is_qualified_name)
+    errors = name_errors(name, path)
     if "/" not in name:
         if name not in STANDARD_CONTAINER and not name.startswith(HUGE_PAGES):
             errors.append(invalid(path, name, "must be a standard resource for containers"))
@@ -61,7 +61,7 @@ def container_name_errors(name: str, path: str) -> list[FieldError]:
 
 def quota_name_errors(name: str, path: str) -> list[FieldError]:
     """A resource name in a quota."""
-    errors = named(name, path, names.is_qualified_name)
+    errors = name_errors(name, path)
     if "/" not in name and name not in STANDARD_QUOTA and not name.startswith((HUGE_PAGES, REQUESTS_HUGE_PAGES)):
         errors.append(invalid(path, name, "must be a standard resource for quota"))
     return errors

@@ -1,7 +1,52 @@
-"""PriorityClass."""
+"""PriorityClass: a name for a priority. Value and preemption policy are fixed; names in `system-` are the system's own."""
 from __future__ import annotations
 
-from tiffin.api.kind import Kind
+from datetime import datetime
+from typing import Any
+
+from tiffin.api.checks import immutable, one_of
+from tiffin.api.kind import Column, Context, Kind
+from tiffin.api.printing import AGE, NAME
+from tiffin.api.strategy import start_generation
+from tiffin.machinery.field import FieldError, forbidden
+from tiffin.machinery.object import Object, name_of
+from tiffin.machinery.table import age, name
+
+HIGHEST_USER_PRIORITY = 1_000_000_000
+SYSTEM_CLASSES = {"system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000}
+POLICIES = ("PreemptLowerPriority", "Never")
+
+
+def default(obj: Object) -> None:
+    obj.setdefault("value", 0)
+    obj["preemptionPolicy"] = obj.get("preemptionPolicy") or "PreemptLowerPriority"
+
+
+def validate(obj: Object, context: Context) -> list[FieldError]:
+    called, value = name_of(obj), obj.get("value") or 0
+    errors: list[FieldError] = []
+    if called.startswith("system-"):
+        if SYSTEM_CLASSES.get(called) != value:
+            fault = f"{called} is not a known system priority class"
+            if called in SYSTEM_CLASSES:
+                fault = f"value of {called} PriorityClass must be {SYSTEM_CLASSES[called]}"
+            detail = f"priority class names with 'system-' prefix are reserved for system use only. error: {fault}"
+            errors.append(forbidden("metadata.name", detail))
+    elif value > HIGHEST_USER_PRIORITY:
+        errors.append(forbidden("value", f"maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}"))
+    return errors + one_of(obj.get("preemptionPolicy"), "preemptionPolicy", POLICIES)
+
+
+def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
+    errors = []
+    if new.get("value", 0) != old.get("value", 0):
+        errors.append(forbidden("value", "may not be changed in an update."))
+    return errors + immutable(new.get("preemptionPolicy"), old.get("preemptionPolicy"), "preemptionPolicy")
+
+
+def row(obj: Object, now: datetime) -> list[Any]:
+    return [name(obj), obj.get("value", 0), obj.get("globalDefault", False), age(obj, now), obj.get("preemptionPolicy", "")]
+
 
 KIND = Kind(
     group="scheduling.k8s.io",
@@ -12,4 +57,10 @@ KIND = Kind(
     singular="priorityclass",
     namespaced=False,
     short_names=("pc",),
+    default=default,
+    prepare_for_create=start_generation,
+    validate=validate,
+    validate_update=validate_update,
+    columns=(NAME, Column("Value", "integer"), Column("Global-Default", "boolean"), AGE, Column("PreemptionPolicy")),
+    row=row,
 )

@@ -1,7 +1,29 @@
-"""CSIStorageCapacity."""
+"""CSIStorageCapacity: how much storage a class has left in a part of the cluster. Class and part are fixed."""
 from __future__ import annotations
 
-from tiffin.api.kind import Kind
+from tiffin.api.checks import named
+from tiffin.api.kind import Context, Kind
+from tiffin.api.printing import NAME_AND_CREATED, name_and_created
+from tiffin.machinery import names, quantity
+from tiffin.machinery.field import FieldError, invalid
+from tiffin.machinery.object import Object
+from tiffin.machinery.selectors import validate_label_selector
+
+
+def validate(obj: Object, context: Context) -> list[FieldError]:
+    errors = named(obj.get("storageClassName"), "storageClassName", names.is_dns1123_subdomain)
+    for field in ("capacity", "maximumVolumeSize"):
+        if obj.get(field) is not None and quantity.sign(obj[field]) < 0:
+            errors.append(invalid(field, obj[field], "must be greater than or equal to 0"))
+    return errors + validate_label_selector(obj.get("nodeTopology"), "nodeTopology")
+
+
+def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
+    return [
+        invalid(field, new.get(field), "field is immutable")
+        for field in ("nodeTopology", "storageClassName") if new.get(field) != old.get(field)
+    ] + validate(new, context)
+
 
 KIND = Kind(
     group="storage.k8s.io",
@@ -11,4 +33,8 @@ KIND = Kind(
     schema="io.k8s.api.storage.v1.CSIStorageCapacity",
     singular="csistoragecapacity",
     unconditional_update=False,
+    validate=validate,
+    validate_update=validate_update,
+    columns=NAME_AND_CREATED,
+    row=name_and_created,
 )

@@ -1,7 +1,55 @@
-"""VolumeAttachment."""
+"""VolumeAttachment: a volume that is, or is to be, attached to a node. The spec never changes."""
 from __future__ import annotations
 
-from tiffin.api.kind import Kind, Subresource
+from datetime import datetime
+from typing import Any
+
+from tiffin.api.checks import named, needed
+from tiffin.api.kind import Column, Context, Kind, Subresource
+from tiffin.api.printing import AGE, NAME
+from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
+from tiffin.machinery import names
+from tiffin.machinery.field import FieldError, forbidden, invalid, required
+from tiffin.machinery.object import Object, dig
+from tiffin.machinery.table import age, name
+
+NOT_ATTACHED = {"attached": False}
+_EXACTLY_ONE = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
+
+
+def default(obj: Object) -> None:
+    obj["status"] = NOT_ATTACHED | (obj.get("status") or {})
+
+
+def validate(obj: Object, context: Context) -> list[FieldError]:
+    spec = obj.get("spec") or {}
+    attacher, source = spec.get("attacher") or "", spec.get("source") or {}
+    errors = needed(attacher, "spec.attacher")
+    if attacher:
+        errors += named(attacher, "spec.attacher", names.is_dns1123_subdomain)
+    inline, volume = source.get("inlineVolumeSpec"), source.get("persistentVolumeName")
+    if inline is None and not volume:
+        errors.append(required("spec.source", _EXACTLY_ONE))
+    elif inline is not None and volume is not None:
+        errors.append(forbidden("spec.source", _EXACTLY_ONE))
+    return errors + named(spec.get("nodeName"), "spec.nodeName", names.is_dns1123_subdomain)
+
+
+def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
+    errors = validate(new, context)
+    spec = new.get("spec") or {}
+    if spec != (old.get("spec") or {}):
+        source = {"PersistentVolumeName": dig(spec, "source", "persistentVolumeName"), "InlineVolumeSpec": dig(spec, "source", "inlineVolumeSpec")}
+        shown = {"Attacher": spec.get("attacher", ""), "Source": source, "NodeName": spec.get("nodeName", "")}
+        errors.append(invalid("spec", shown, "field is immutable"))
+    return errors
+
+
+def row(obj: Object, now: datetime) -> list[Any]:
+    spec = obj.get("spec") or {}
+    volume = dig(spec, "source", "persistentVolumeName", default="")
+    return [name(obj), spec.get("attacher", ""), volume, spec.get("nodeName", ""), dig(obj, "status", "attached", default=False), age(obj, now)]
+
 
 KIND = Kind(
     group="storage.k8s.io",
@@ -13,7 +61,14 @@ KIND = Kind(
     returns_deleted=True,
     namespaced=False,
     subresources=(
-        Subresource("status", updates_object=True),
+        Subresource("status", updates_object=True, prepare=updates_status()),
     ),
     unconditional_update=False,
+    default=default,
+    prepare_for_create=creates_with_status(NOT_ATTACHED, generation=False),
+    prepare_for_update=updates_spec(generation=False),
+    validate=validate,
+    validate_update=validate_update,
+    columns=(NAME, Column("Attacher", format="name"), Column("PV"), Column("Node"), Column("Attached", "boolean"), AGE),
+    row=row,
 )
