@@ -78,6 +78,7 @@ async def _agent(node: NodeLayout, server_url: str, node_ip: str) -> None:
     from tiffin.kubelet.agent import run_agent
     from tiffin.kubelet.config import AgentConfig
 
+    pki = node.cluster.pki_dir
     config = AgentConfig(
         node_name=node.name,
         node_ips=(node_ip,),
@@ -88,8 +89,10 @@ async def _agent(node: NodeLayout, server_url: str, node_ip: str) -> None:
         resolv_conf=resolver.reachable_file(),
         cgroup_root=f"/{node.cgroup}",
         network_namespace=node.netns,
+        serving_certificate=pki / f"node-{node.name}-serving.crt",
+        serving_key=pki / f"node-{node.name}-serving.key",
+        client_ca=pki / "ca.crt",
     )
-    pki = node.cluster.pki_dir
     client = _client(server_url, pki, f"node-{node.name}-client")
     rotation = asyncio.create_task(_keep_short(daemons.runtime(node).log_file))
     try:
