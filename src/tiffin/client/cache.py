@@ -100,7 +100,8 @@ class Cache:
         self._subscribers.append(subscriber)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        self._subscribers.remove(subscriber)
+        if subscriber in self._subscribers:
+            self._subscribers.remove(subscriber)
 
     def deliver(self, delivery: Delivery) -> None:
         """What a watcher saw; see `watcher.Listener`."""

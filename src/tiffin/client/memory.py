@@ -150,7 +150,8 @@ class MemoryClient:
         new = new | {"metadata": meta(new) | {k: meta(old)[k] for k in ("uid", "creationTimestamp", "resourceVersion") if k in meta(old)}}
         if new == old:
             return old
-        if is_deleting(new) and not meta(new).get("finalizers") and not meta(new).get("deletionGracePeriodSeconds"):
+        held_before = bool(meta(old).get("finalizers"))
+        if is_deleting(new) and held_before and not meta(new).get("finalizers") and not meta(new).get("deletionGracePeriodSeconds"):
             return self._commit(resource, old, None)
         return self._commit(resource, old, new)
 

@@ -20,7 +20,7 @@ from collections.abc import Coroutine, Iterable
 
 from tiffin.client.cache import Cache, Caches
 from tiffin.client.client import Client
-from tiffin.machinery.object import Key, Object, Resource
+from tiffin.machinery.object import Key, Object, Resource, key_of
 from tiffin.runtime import metrics
 from tiffin.runtime.clock import Clock, Timer
 from tiffin.runtime.controller import Changes, Controller, Later, RecordEvent, Watch
@@ -43,13 +43,16 @@ class Subscription:
 
     def __init__(self, runner: Runner, watch: Watch, cache: Cache) -> None:
         self._runner, self.watch, self._cache = runner, watch, cache
+        self._is_open = False
         for name, index in watch.indexes.items():
             cache.add_index(name, index)
         for name, observation in watch.observes.items():
             cache.add_observation(name, observation)
 
     def open(self) -> None:
-        self._cache.subscribe(self._changed)
+        if not self._is_open:
+            self._is_open = True
+            self._cache.subscribe(self._changed)
 
     def close(self) -> None:
         self._cache.unsubscribe(self._changed)
@@ -61,12 +64,7 @@ class Subscription:
         if old is None or new is None or changed is None or changed(old, new):
             for obj in (old, new):
                 if obj is not None:
-                    self._runner.enqueue(self._keys(obj))
-
-    def _keys(self, obj: Object) -> Iterable[Key | Later]:
-        if self.watch.keys is None:
-            return (Key(obj["metadata"].get("namespace") or "", obj["metadata"]["name"]),)
-        return self.watch.keys(obj, self._runner.caches)
+                    self._runner.enqueue(self._runner.keys_of(self.watch, obj))
 
 
 class Runner:
@@ -82,7 +80,7 @@ class Runner:
         self._held: dict[Key, Timer] = {}
         self._subscriptions = [Subscription(self, watch, caches.add(watch.resource)) for watch in controller.watches]
         self._discovered: dict[Resource, Subscription] = {}
-        self._opened = False
+        self._tasks: asyncio.TaskGroup | None = None
         self._adds = metrics.ADDS.labels(controller.name)
         metrics.DEPTH.labels(controller.name).set_function(lambda: len(self._queue))
 
@@ -99,11 +97,10 @@ class Runner:
             await self._patiently(self.caches.synced(list(self._discovered)))
         for subscription in (*self._subscriptions, *self._discovered.values()):
             subscription.open()
-        self._opened = True
         try:
-            async with asyncio.TaskGroup() as workers:
+            async with asyncio.TaskGroup() as self._tasks:
                 for _ in range(self.controller.workers):
-                    workers.create_task(self._work(), name=self.controller.name)
+                    self._tasks.create_task(self._work(), name=self.controller.name)
         finally:
             self._queue.close()
             for timer in self._held.values():
@@ -130,9 +127,10 @@ class Runner:
 
     def noticed(self, resource: Resource) -> None:
         """The cache of `resource` moved on: release keys that waited for it, find what else is to be watched."""
-        for key in [key for key in self._held if self._seen(key)]:
-            self._release(key)
-        if resource == self.controller.discovers and self._opened:
+        for key in [key for key in self._unseen if self._seen(key)]:
+            if key in self._held:
+                self._release(key)
+        if resource == self.controller.discovers and self._tasks:
             self._discover()
 
     def _discover(self) -> None:
@@ -143,8 +141,21 @@ class Runner:
             self.caches.drop_unused(resource)
         for resource in wanted.keys() - self._discovered.keys():
             self._discovered[resource] = Subscription(self, wanted[resource], self.caches.add(resource))
-            if self._opened:
-                self._discovered[resource].open()
+            if self._tasks:
+                self._tasks.create_task(self._join(resource), name=f"{self.controller.name} joins {resource.group_resource}")
+
+    async def _join(self, resource: Resource) -> None:
+        """Begin to listen to a resource discovered late; what it was discovered by is looked at again once it is all there."""
+        if resource in self.caches:
+            await self.caches[resource].synced.wait()
+        if subscription := self._discovered.get(resource):
+            subscription.open()
+            for watch in self.controller.watches:
+                if watch.resource == self.controller.discovers:
+                    self.enqueue(key for obj in self.caches.list(watch.resource) for key in self.keys_of(watch, obj))
+
+    def keys_of(self, watch: Watch, obj: Object) -> Iterable[Key | Later]:
+        return (key_of(obj),) if watch.keys is None else watch.keys(obj, self.caches)
 
     def _seen(self, key: Key) -> bool:
         """Whether the cache shows all writes made for this key; forgets those it does."""
@@ -154,6 +165,10 @@ class Runner:
             return False
         self._unseen.pop(key, None)
         return True
+
+    def _is_watched(self, resource: Resource) -> bool:
+        """Only what comes back as an event of our own can be waited for."""
+        return resource in self._discovered or any(s.watch.resource == resource for s in self._subscriptions)
 
     def _hold(self, key: Key) -> None:
         if key not in self._held:
@@ -191,8 +206,9 @@ class Runner:
             self._retry(key)
             return "fault"
         finally:
-            if written:
-                self._unseen.setdefault(key, []).extend(written)
+            awaited = [write for write in written if self._is_watched(write.resource) and not write.seen(self.caches)]
+            if awaited:
+                self._unseen.setdefault(key, []).extend(awaited)
         if result == "done":
             self._queue.forget(key)
             if changes.requeue_after is not None:
