@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.net.fake_runtime import FakeRuntime
 from tiffin.kubelet.streams import LogOptions
+from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Object, Resource, dig, name_of, namespace_of
 from tiffin.net.remotecommand import Streams
 
@@ -29,6 +30,7 @@ class FakeNode:
     known: list[Object] = field(default_factory=lambda: [pod()])
     lines: list[bytes] = field(default_factory=lambda: [b"one\n", b"two\n"])
     asked: list[Any] = field(default_factory=list)
+    log_fault: ApiError | None = None
     log_closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def pods(self) -> Sequence[Object]:
@@ -59,8 +61,10 @@ class FakeNode:
         self.asked.append(("portforward", sandbox_id, list(ports)))
         return self.runtime.port_forward_url
 
-    async def log(self, pod: Object, container: str, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:
+    async def log(self, pod: Object, container: str, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
         self.asked.append(("log", container_id, options))
+        if self.log_fault is not None:
+            raise self.log_fault
         try:
             for line in self.lines:
                 yield line

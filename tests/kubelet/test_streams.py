@@ -127,6 +127,13 @@ async def test_a_reader_that_leaves_ends_a_silent_log() -> None:
         await node.log_closed.wait()
 
 
+async def test_a_log_that_cannot_be_opened_is_no_success() -> None:
+    async with node_port() as (node, pool):
+        node.log_fault = ApiError(500, "InternalError", "broken")
+        async with await pool.request("GET", "/containerLogs/d/p/c?follow=true", TOKEN) as answer:
+            assert (answer.status, await answer.body(1000)) == (500, b"broken")
+
+
 @pytest.mark.parametrize(("target", "status", "text"), [
     ("/containerLogs/d/none/c", 404, 'pod "none" does not exist'),
     ("/containerLogs/d/p/none", 404, 'container "none" not found in pod "p"'),

@@ -1,7 +1,7 @@
 """The node's pods as its HTTPS port sees them: the `Node` of `streams.py`, over the workers and the runtime."""
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from tiffin.kubelet import logs
@@ -59,7 +59,7 @@ class Endpoint:
         except RuntimeFault as fault:
             raise _translated(fault) from fault
 
-    async def log(self, pod: Object, container: str, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:
+    async def log(self, pod: Object, container: str, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
         worker = self._kubelet.worker(namespace_of(pod), name_of(pod), uid_of(pod))
         run = worker.runtime.find(container_id)
         if run is None or not run.log_path:

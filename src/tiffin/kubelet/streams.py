@@ -11,7 +11,7 @@ Source: kubelet server paths; CRI streaming API; KEP-2862.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -70,7 +70,7 @@ class Node(Protocol):
 
     async def port_forward_url(self, sandbox_id: str, ports: Sequence[int]) -> str: ...
 
-    def log(self, pod: Object, container: str, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:
+    def log(self, pod: Object, container: str, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
         """The lines of one run of a container, as text; with `follow` until the container has ended."""
         ...
 
@@ -103,7 +103,7 @@ class NodeServer:
             case ["pods" | "runningpods"] | ["pods" | "runningpods", ""]:
                 return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": list(self._node.pods())})
             case ["containerLogs", namespace, pod, container]:
-                return self._logs(request, namespace, pod, container)
+                return await self._logs(request, namespace, pod, container)
             case ["exec" | "attach" as kind, namespace, pod, container]:
                 return await self._counted(self._command(request, kind, self._pod(namespace, pod), container))
             case ["exec" | "attach" as kind, namespace, pod, uid, container]:
@@ -188,7 +188,7 @@ class NodeServer:
 
     # ---- logs
 
-    def _logs(self, request: Request, namespace: str, name: str, container: str) -> Response:
+    async def _logs(self, request: Request, namespace: str, name: str, container: str) -> Response:
         if request.method != "GET":
             raise ApiError(405, "MethodNotAllowed", "Method Not Allowed")
         query = {k: v[0] for k, v in parse_qs(request.target.partition("?")[2]).items()}
@@ -199,18 +199,25 @@ class NodeServer:
         if not any(c["name"] == container for part, _ in LISTS for c in dig(pod, "spec", part, default=[])):
             raise ApiError(404, "NotFound", f'container "{container}" not found in pod "{name}"')
         lines = self._node.log(pod, container, logged_container(pod, container, query.get("previous") == "true"), options)
+        if self._streams >= MAX_STREAMS:
+            raise too_many_requests(TOO_MANY)
+        # What is wrong with a log shows when it is opened, in the first step; the answer waits for that and not for lines.
+        first = asyncio.ensure_future(_next(lines))
+        await asyncio.sleep(0)
+        if first.done():
+            first.result()
 
         async def stream(writer: Writer) -> None:
             self._streams += 1
             try:
-                await _pour(lines, writer)
+                await _pour(first, lines, writer)
             finally:
                 self._streams -= 1
 
-        if self._streams >= MAX_STREAMS:
-            raise too_many_requests(TOO_MANY)
+        def discard() -> None:
+            first.cancel()
 
-        return Response(200, {"Content-Type": "text/plain"}, stream=stream)
+        return Response(200, {"Content-Type": "text/plain"}, stream=stream, discard=discard)
 
 
 def _asked(method: str, place: str) -> tuple[str, tuple[str, ...]]:
@@ -305,14 +312,20 @@ def _id(text: str | None) -> str:
     return (text or "").partition("://")[2]
 
 
-async def _pour(lines: AsyncIterator[bytes], writer: Writer) -> None:
-    """Writes the lines until they end or the reader leaves."""
+async def _next(lines: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(lines, None)
+
+
+async def _pour(first: asyncio.Future[bytes | None], lines: AsyncGenerator[bytes, None], writer: Writer) -> None:
+    """Writes the lines, `first` before all, until they end or the reader leaves."""
 
     async def copy() -> None:
-        async for line in lines:
+        line = await first
+        while line is not None:
             writer.write(line)
             if writer.buffered > 65536:
                 await writer.drain()
+            line = await _next(lines)
 
     copying, leaving = asyncio.ensure_future(copy()), asyncio.ensure_future(writer.wait_closed())
     try:
@@ -320,9 +333,10 @@ async def _pour(lines: AsyncIterator[bytes], writer: Writer) -> None:
         if copying.done():
             copying.result()
     finally:
-        for task in (copying, leaving):
+        for task in (copying, leaving, first):
             task.cancel()
-        await asyncio.gather(copying, leaving, return_exceptions=True)
+        await asyncio.gather(copying, leaving, first, return_exceptions=True)
+        await lines.aclose()
 
 
 def _plain(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
