@@ -127,7 +127,7 @@ class Runner:
 
     def noticed(self, resource: Resource) -> None:
         """The cache of `resource` moved on: release keys that waited for it, find what else is to be watched."""
-        for key in [key for key in self._unseen if self._seen(key)]:
+        for key in [key for key in tuple(self._unseen) if self._seen(key)]:
             if key in self._held:
                 self._release(key)
         if resource == self.controller.discovers and self._tasks:
