@@ -1,6 +1,7 @@
 """Daemons: known again, never mistaken for another process, ended politely and surely."""
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from tiffin.cluster import readiness
 from tiffin.cluster.containerd import ReadySocket
+from tiffin.cluster.gate import Gate, pass_through
 from tiffin.cluster.process import Daemon, end_pids, rotate, start_ticks, stop
 
 STUBBORN = "import os, signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.write(int(sys.argv[1]), b'ready 1'); signal.pause()"
@@ -112,3 +114,20 @@ def test_a_log_that_has_grown_gives_way(tmp_path: Path) -> None:
     assert log.exists()
     rotate(log, limit=4)
     assert not log.exists() and (tmp_path / "d.log.1").read_text() == "12345"
+
+
+async def test_a_gate_holds_until_it_is_opened() -> None:
+    with Gate() as gate:
+        assert not gate.used and gate.arguments == ["--gate-fd", str(gate.descriptor)] and gate.used
+        waiting = [asyncio.create_task(pass_through(os.dup(gate.descriptor))) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in waiting)
+        gate.open()
+        gate.open()
+        await asyncio.gather(*waiting, pass_through(os.dup(gate.descriptor)), pass_through(-1))
+
+
+async def test_a_gate_opens_when_its_keeper_is_gone() -> None:
+    with Gate() as gate:
+        waiting = asyncio.create_task(pass_through(os.dup(gate.descriptor)))
+    await waiting

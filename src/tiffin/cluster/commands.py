@@ -208,7 +208,7 @@ def _server(layout: Layout, options: argparse.Namespace) -> int:
 def _agent(layout: Layout, options: argparse.Namespace) -> int:
     from tiffin.cluster import entry
 
-    return entry.agent(layout, options.node, options.server, options.node_ip)
+    return entry.agent(layout, options.node, options.server, options.node_ip, options.gate_fd)
 
 
 def _simulate(layout: Layout, options: argparse.Namespace) -> int:

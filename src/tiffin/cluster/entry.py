@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from tiffin.cluster import daemons, logs, resolver
 from tiffin.cluster.config import ServerConfig
+from tiffin.cluster.gate import pass_through
 from tiffin.cluster.layout import Layout, NodeLayout
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ def server(config: ServerConfig) -> int:
     return run(lambda: serve(config))
 
 
-def agent(layout: Layout, index: int, server_url: str, node_ip: str) -> int:
-    """The agent of one node; the process is in the node's network namespace already."""
-    return run(lambda: _agent(layout.node(index), server_url, node_ip))
+def agent(layout: Layout, index: int, server_url: str, node_ip: str, gate: int) -> int:
+    """The agent of one node; the process is in the node's network namespace already. It begins when the gate opens."""
+    return run(lambda: _agent(layout.node(index), server_url, node_ip, gate))
 
 
 def simulator(layout: Layout, count: int, server_url: str) -> int:
@@ -74,7 +75,7 @@ async def _until_told(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
             raise
 
 
-async def _agent(node: NodeLayout, server_url: str, node_ip: str) -> None:
+async def _agent(node: NodeLayout, server_url: str, node_ip: str, gate: int) -> None:
     from tiffin.kubelet.agent import run_agent
     from tiffin.kubelet.config import AgentConfig
 
@@ -96,6 +97,7 @@ async def _agent(node: NodeLayout, server_url: str, node_ip: str) -> None:
     client = _client(server_url, pki, f"node-{node.name}-client")
     rotation = asyncio.create_task(_keep_short(daemons.runtime(node).log_file))
     try:
+        await pass_through(gate)
         await run_agent(config, client)
     finally:
         rotation.cancel()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tiffin.cluster import cgroups, cni, containerd, daemons, images, mounts, network, readiness
 from tiffin.cluster.addresses import Ranges
+from tiffin.cluster.gate import Gate
 from tiffin.cluster.layout import NodeLayout
 from tiffin.cluster.process import end_pids, stop
 from tiffin.cluster.state import ClusterState
@@ -25,15 +26,15 @@ _SHIM_SOCKETS = Path("/run/containerd/s")
 _START_SECONDS = 30.0
 
 
-async def bring_up(node: NodeLayout, state: ClusterState, ranges: Ranges) -> None:
-    """Returns when containerd answers and the agent has been started. Raises `NotReady`, `ImageError` and `OSError`."""
+async def bring_up(node: NodeLayout, state: ClusterState, ranges: Ranges, gate: Gate) -> None:
+    """Returns when containerd answers and the agent, behind the gate, has been started. Raises `NotReady`, `ImageError` and `OSError`."""
     namespace = await asyncio.to_thread(network.connect_node, node, ranges)
     if daemons.runtime(node).pid() is None:
         await _start_containerd(node, namespace)
     agent, command = daemons.agent(node), daemons.agent_command(node, state, ranges)
     if not agent.runs(command):
         await asyncio.to_thread(stop, [agent], daemons.AGENT_GRACE)
-        await asyncio.to_thread(agent.start, command, namespace=namespace)
+        await asyncio.to_thread(agent.start, command, namespace=namespace, extra=gate.arguments, pass_fds=[gate.descriptor])
     await images.ensure_pause(node)
 
 

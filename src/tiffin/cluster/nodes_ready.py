@@ -27,17 +27,22 @@ def admin_client(layout: Layout, port: int) -> HttpClient:
     return HttpClient(Pool(Origin("127.0.0.1", port, client_context(ca, certificate, key))))
 
 
-def is_ready(node: Object) -> bool:
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in dig(node, "status", "conditions", default=[]))
+def is_ready(node: Object, since: str = "") -> bool:
+    """Whether the node says it is Ready, and has said so since that moment (RFC 3339): what it said before it was ended is no news."""
+    conditions = dig(node, "status", "conditions", default=[])
+    return any(each["type"] == "Ready" and each["status"] == "True" and (each.get("lastHeartbeatTime") or "") >= since for each in conditions)
 
 
-async def wait(layout: Layout, state: ClusterState, seconds: float) -> None:
-    """Returns when every real node is Ready and as many simulated ones as were asked for. Raises `NotReady`, naming the others."""
+async def wait(layout: Layout, state: ClusterState, seconds: float, since: str = "") -> None:
+    """Returns when every real node is Ready and as many simulated ones as were asked for. Raises `NotReady`, naming the others.
+
+    `since` is the moment from which on their word counts, empty when none of their agents was started just now.
+    """
     client = admin_client(layout, state.port)
     ready: dict[str, bool] = {}
     try:
         async with asyncio.timeout(seconds):
-            await _follow(client, state, layout, ready)
+            await _follow(client, state, layout, ready, since)
     except TimeoutError as error:
         raise NotReady(_explanation(layout, state, ready, seconds)) from error
     finally:
@@ -58,7 +63,7 @@ async def delete(layout: Layout, port: int, names: Iterable[str]) -> None:
         client.close()
 
 
-async def _follow(client: Client, state: ClusterState, layout: Layout, ready: dict[str, bool]) -> None:
+async def _follow(client: Client, state: ClusterState, layout: Layout, ready: dict[str, bool], since: str) -> None:
     """Keeps `ready` by name, from a list and the watch after it, until it suffices."""
     real = {layout.node(index).name for index in range(1, state.nodes + 1)}
 
@@ -69,13 +74,13 @@ async def _follow(client: Client, state: ClusterState, layout: Layout, ready: di
     while True:
         nodes = await client.list(NODES)
         ready.clear()
-        ready.update((name_of(node), is_ready(node)) for node in nodes.items)
+        ready.update((name_of(node), is_ready(node, since)) for node in nodes.items)
         if enough():
             return
         try:
             async with aclosing(client.watch(NODES, resource_version=nodes.resource_version)) as events:  # type: ignore[type-var]
                 async for event in events:
-                    ready[name_of(event.object)] = event.type != "DELETED" and is_ready(event.object)
+                    ready[name_of(event.object)] = event.type != "DELETED" and is_ready(event.object, since)
                     if enough():
                         return
         except ApiError as error:

@@ -12,10 +12,12 @@ import os
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from tiffin.cluster import addresses, credentials, daemons, down, kubeconfig, network, node, nodes_ready, readiness
 from tiffin.cluster.addresses import Ranges
+from tiffin.cluster.gate import Gate
 from tiffin.cluster.layout import Layout, NodeLayout, default_root
 from tiffin.cluster.preflight import Problem, Wish, free_port, problems
 from tiffin.cluster.process import stop
@@ -86,15 +88,18 @@ async def bring_up(layout: Layout, state: ClusterState, wait: float, progress: P
     identities = await asyncio.to_thread(credentials.ensure, layout, state, ranges)
     await network_ready
     await _remove_surplus(layout, before, state)
-    nodes = (_start_node(layout.node(index), state, ranges, progress) for index in range(1, state.nodes + 1) if ranges)
-    await _together(_start_server(layout, state, ranges, progress), *nodes, _start_simulator(layout, state))
+    begun = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    with Gate() as gate:
+        nodes = (_start_node(layout.node(index), state, ranges, gate, progress) for index in range(1, state.nodes + 1) if ranges)
+        await _together(_start_server(layout, state, ranges, gate, progress), *nodes)
+    is_new = await asyncio.to_thread(_start_simulator, layout, state) or gate.used
     server = f"https://127.0.0.1:{state.port}"
     config = kubeconfig.document(layout.context, server, *identities.admin)
     current = await asyncio.to_thread(kubeconfig.merge, kubeconfig.default_file(), config)
     await _forget_surplus(layout, before, state)
     if wait and state.nodes + state.simulated:
         progress.begin("nodes")
-        await nodes_ready.wait(layout, state, wait)
+        await nodes_ready.wait(layout, state, wait, since=begun if is_new else "")
         progress.end("nodes", "ready")
     return Result(state, server, current)
 
@@ -148,9 +153,11 @@ async def _forget_surplus(layout: Layout, before: ClusterState | None, state: Cl
         await nodes_ready.delete(layout, state.port, surplus)
 
 
-async def _start_server(layout: Layout, state: ClusterState, ranges: Ranges | None, progress: Progress) -> None:
+async def _start_server(layout: Layout, state: ClusterState, ranges: Ranges | None, gate: Gate, progress: Progress) -> None:
+    """Opens the gate when the server serves."""
     daemon, command = daemons.server(layout), daemons.server_command(layout, state, ranges)
     if daemon.runs(command):
+        gate.open()
         return
     progress.begin("control plane")
     await asyncio.to_thread(stop, [daemon], daemons.SERVER_GRACE)
@@ -163,20 +170,24 @@ async def _start_server(layout: Layout, state: ClusterState, ranges: Ranges | No
         await readiness.pipe_line(daemon, ours, _SERVER_SECONDS)
     finally:
         os.close(ours)
+    gate.open()
     progress.end("control plane", "ready")
 
 
-async def _start_node(each: NodeLayout, state: ClusterState, ranges: Ranges, progress: Progress) -> None:
+async def _start_node(each: NodeLayout, state: ClusterState, ranges: Ranges, gate: Gate, progress: Progress) -> None:
     progress.begin(each.name)
-    await node.bring_up(each, state, ranges)
+    await node.bring_up(each, state, ranges, gate)
     progress.end(each.name, "started")
 
 
-async def _start_simulator(layout: Layout, state: ClusterState) -> None:
+def _start_simulator(layout: Layout, state: ClusterState) -> bool:
+    """Whether it was started just now."""
     daemon, command = daemons.simulator(layout), daemons.simulator_command(layout, state)
-    if state.simulated and not daemon.runs(command):
-        await asyncio.to_thread(stop, [daemon], daemons.AGENT_GRACE)
-        await asyncio.to_thread(daemon.start, command)
+    if not state.simulated or daemon.runs(command):
+        return False
+    stop([daemon], daemons.AGENT_GRACE)
+    daemon.start(command)
+    return True
 
 
 async def _together(*steps: Coroutine[Any, Any, None]) -> None:
