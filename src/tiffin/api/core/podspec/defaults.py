@@ -138,8 +138,8 @@ def _default_field_references(source: dict[str, Any]) -> None:
 
 def _round_resources(resources: dict[str, Any]) -> None:
     for kind in ("limits", "requests", "overhead"):
-        quantities = resources.get(kind)
-        for name, value in (quantities or {}).items():
+        quantities: dict[str, Any] = resources.get(kind) or {}
+        for name, value in quantities.items():
             try:
                 quantities[name] = rounded_to_milli(value)
             except QuantityError:  # decoding has refused what is no quantity; a caller without a decoder gets it back as it was

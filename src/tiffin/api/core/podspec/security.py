@@ -163,9 +163,7 @@ def _windows_user_complaints(name: str) -> list[str]:
 def validate_pod_security_context(spec: dict[str, Any], path: str) -> list[FieldError]:
     """Violations of the pod's security context and of the host namespaces it goes with; `path` is that of the spec."""
     errors = _validate_host_ports(spec, path) if spec.get("hostNetwork") else []
-    context, at = spec.get("securityContext"), f"{path}.securityContext"
-    if not context:
-        return errors
+    context, at = spec.get("securityContext") or {}, f"{path}.securityContext"
     errors += _validate_ids(context, ("fsGroup", "runAsUser", "runAsGroup"), at)
     for index, group in enumerate(context.get("supplementalGroups") or ()):
         if not 0 <= group < 2**31:
