@@ -174,7 +174,13 @@ def _misplaced(holding: Holding, obj: Object, reference: Reference, view: View) 
     if not holding.namespaced or any(other is not None and uid_of(other) == r["uid"] for other in elsewhere):
         where = f"[{r['apiVersion']}/{r['kind']}, namespace: {namespace_of(obj)}, name: {r['name']}, uid: {r['uid']}]"
         message = f'ownerRef {where} does not exist in namespace "{namespace_of(obj)}"'
-        yield RecordEvent(obj, "Warning", "OwnerRefInvalidNamespace", message)
+        yield RecordEvent(_identity(obj), "Warning", "OwnerRefInvalidNamespace", message)
+
+
+def _identity(obj: Object) -> Object:
+    """Which object it is, whatever its version."""
+    named = {name: meta(obj)[name] for name in ("name", "namespace", "uid") if meta(obj).get(name)}
+    return {"apiVersion": obj.get("apiVersion"), "kind": obj.get("kind"), "metadata": named}
 
 
 def _watch(holding: Holding) -> Watch:

@@ -230,7 +230,9 @@ class Runner:
         except Refused as refusal:
             if refusal.error.reason == "Conflict":
                 return "conflict"
-            log.warning("%s: %s: %s", self.controller.name, _shown(key), refusal.error.message)
+            # A controller that tells its failures itself, in events and conditions, needs no second voice.
+            level = logging.DEBUG if changes.failed else logging.WARNING
+            log.log(level, "%s: %s: %s", self.controller.name, _shown(key), refusal.error.message)
             await self._tell_failure(changes, refusal, written)
             return "error"
         return "done"
