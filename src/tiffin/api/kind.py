@@ -32,6 +32,8 @@ class Context:
     subresource: str = ""
     api_version: str = ""
     """The version of the request's path, such as `events.k8s.io/v1`; empty means the stored version. Few rules depend on it."""
+    user_info: Mapping[str, Any] = field(default_factory=dict)
+    """Who asks, as authentication's `UserInfo`: username, uid, groups, extra."""
 
 
 def nothing(obj: Object) -> None:
@@ -117,6 +119,8 @@ class Version:
     """Conditions of a table row, such as Completed for a finished pod."""
     field_selectors: Mapping[str, Callable[[Object], str]] | None = None
     """Replaces the Kind's own where the fields bear other names in this version; functions still read the stored object."""
+    row: Callable[[Object, datetime], list[Any]] | None = None
+    """Cells of a table row, given the object in this version; None where the Kind's own function reads it as well."""
 
 
 @dataclass(frozen=True)

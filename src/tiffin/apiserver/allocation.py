@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from tiffin.api.core.service_fields import needs_address
+from tiffin.api.core.service_validation import address_errors
 from tiffin.machinery import errors
 from tiffin.machinery.field import FieldError, invalid
 from tiffin.machinery.object import Object, dig, name_of
@@ -63,13 +65,22 @@ class ServiceAllocator:
     # the hook
 
     def before_create(self, obj: Object, dry_run: bool) -> Callable[[], None]:
+        self._check_fields(obj)
         return self._complete(obj, None)
 
     def before_update(self, new: Object, old: Object, dry_run: bool) -> Callable[[], None]:
+        self._check_fields(new)
         return self._complete(new, old)
 
     def after_delete(self, old: Object) -> None:
         """Nothing: the watch on Services sees it."""
+
+    @staticmethod
+    def _check_fields(service: Object) -> None:
+        """What makes an allocation impossible is all that is said of such a Service."""
+        found = address_errors(service)
+        if found:
+            raise errors.invalid("Service", "", name_of(service), found)
 
     def _complete(self, obj: Object, old: Object | None) -> Callable[[], None]:
         """Gives a Service what it lacks; the answer gives it back, once the watch holds it or the request failed."""
@@ -100,22 +111,22 @@ class ServiceAllocator:
             spec["clusterIP"], spec["clusterIPs"] = ip, [ip]
             _take(self._ips, ip, taken)
             return
-        for index, ip in enumerate(addresses_of(obj)):
+        if old is not None and needs_address(old.get("spec") or {}):
+            return  # addresses never change; validation says so
+        for ip in addresses_of(obj):
             if ip not in held:
-                self._check_ip(obj, ip, index)
+                self._check_ip(obj, ip)
                 _take(self._ips, ip, taken)
 
-    def _check_ip(self, obj: Object, ip: str, index: int) -> None:
-        try:
-            address = ipaddress.ip_address(ip)
-        except ValueError:
-            return  # validation says so
-        path = f"spec.clusterIPs[{index}]"
+    def _check_ip(self, obj: Object, ip: str) -> None:
+        address = ipaddress.ip_address(ip)
+        fault = ""
         if address not in self.network or address in (self.network.network_address, self.network.broadcast_address):
-            detail = f"failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range of valid IPs is {self.network}"
-            raise self._refused(obj, invalid(path, [ip], detail))
-        if ip in self._ips:
-            raise self._refused(obj, invalid(path, [ip], f"failed to allocate IP {ip}: provided IP is already allocated"))
+            fault = "the provided network does not match the current range"
+        elif ip in self._ips:
+            fault = "provided IP is already allocated"
+        if fault:
+            raise self._refused(obj, invalid("spec.clusterIPs", [ip], f"failed to allocate IP {ip}: {fault}"))
 
     @staticmethod
     def _refused(obj: Object, error: FieldError) -> errors.ApiError:
@@ -137,9 +148,10 @@ class ServiceAllocator:
 
     def _node_ports(self, obj: Object, old: Object | None, taken: list[tuple[int, str]]) -> None:
         spec = obj.get("spec") or {}
+        held = set(ports_of(old)) if old else set()
+        self._health_port(obj, spec, held, taken)
         if not self._wants_ports(spec):
             return
-        held = set(ports_of(old)) if old else set()
         by_number: dict[int, int] = {}
         for index, port in enumerate(spec.get("ports") or ()):
             protocol = port.get("protocol", "TCP")
@@ -152,7 +164,6 @@ class ServiceAllocator:
             if (port["nodePort"], protocol) not in held:
                 _take(self._ports, (port["nodePort"], protocol), taken)
             by_number[port.get("port", 0)] = port["nodePort"]
-        self._health_port(obj, spec, held, taken)
 
     @staticmethod
     def _wants_ports(spec: Object) -> bool:

@@ -88,8 +88,8 @@ class Renderer:
     # tables
 
     def row(self, obj: Object) -> Object:
-        kind = self.served.kind
-        cells = kind.row(obj, self.now) if kind.row else [meta(obj).get("name", ""), age(obj, self.now)]
+        kind, make = self.served.kind, self.served.row
+        cells = make(obj, self.now) if make else [meta(obj).get("name", ""), age(obj, self.now)]
         row: Object = {"cells": cells}
         conditions = kind.row_conditions(obj) if kind.row_conditions else None
         if conditions:

@@ -51,6 +51,8 @@ class Resources:
         if served is None:
             return self._unknown(context)
         kind = served.kind
+        if kind.deprecation:
+            context.warnings.append(kind.deprecation)
         if info.namespace and not kind.namespaced and not kind.plural == "namespaces":
             raise errors.path_not_found()
         if info.subresource:

@@ -41,12 +41,19 @@ class Selection:
             if equal:
                 setattr(self, part, value)
             return lambda obj: (obj["metadata"].get(part, "") == value) is equal
-        read = served.kind.field_selectors.get(field)
+        read = served.field_selectors.get(field)
         if read is None:
-            raise errors.bad_request(f"field label not supported: {field}")
+            raise errors.bad_request(_unsupported(served, field))
         return lambda obj: (read(obj) == value) is equal
 
     def select(self, entries: list[Entry]) -> list[Entry]:
         matches = self.matches
         return entries if matches is None else [entry for entry in entries if matches(entry.object)]
 
+
+
+def _unsupported(served: Served, field: str) -> str:
+    """Kinds without fields of their own answer in the words of the generic conversion."""
+    if served.custom or served.field_selectors:
+        return f"field label not supported: {field}"
+    return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'

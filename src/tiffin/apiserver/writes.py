@@ -28,7 +28,7 @@ from tiffin.machinery.field import FieldError
 from tiffin.machinery.managedfields import update_managers
 from tiffin.machinery.object import Key, Object
 from tiffin.machinery.timestamps import format_time
-from tiffin.machinery.validation import validate_object_meta, validate_object_meta_update
+from tiffin.machinery.validation import take_over_metadata, validate_common_update, validate_object_meta, validate_object_meta_update
 from tiffin.store.mvcc import Entry
 from tiffin.store.store import MUST_NOT_EXIST, Mismatch, Store, Write
 
@@ -124,13 +124,12 @@ class Writes:
         return metadata
 
     async def _create_named(self, context: RequestContext, served: Served, kind: Kind, obj: Object) -> Written:
-        kind_context = Context(context.now, context.user.name)
+        kind_context = _kind_context(context, served)
         kind.prepare_for_create(obj, kind_context)
         release = self._hook(kind, "before_create", obj, context.dry_run)
         try:
             self._validate_new(kind, obj, kind_context)
-            for warning in kind.warnings(obj, None):
-                context.warnings.append(warning)
+            context.warnings += kind.warnings(obj, None)
             await self.admission.validate(context, "CREATE", served, obj, None)
             metadata = obj["metadata"]
             key = Key(metadata.get("namespace", ""), metadata["name"])
@@ -194,13 +193,10 @@ class Writes:
     ) -> Written:
         kind, old = served.kind, current.object
         metadata = self._check_identity(served, key, new, old)
-        for field in ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
-            if field in old["metadata"]:
-                metadata[field] = old["metadata"][field]
-            else:
-                metadata.pop(field, None)
+        take_over_metadata(metadata, old["metadata"])
+        metadata["generation"] = old["metadata"].get("generation")
         await self.admission.admit(context, "UPDATE", served, new, old, subresource.name if subresource else "")
-        kind_context = Context(context.now, context.user.name, subresource.name if subresource else "")
+        kind_context = _kind_context(context, served, subresource)
         prepare = subresource.prepare if subresource else kind.prepare_for_update
         prepare(new, old, kind_context)
         if not applied:
@@ -210,8 +206,8 @@ class Writes:
         release = self._hook(kind, "before_update", new, old, context.dry_run) if subresource is None else _nothing_held
         try:
             self._validate_changed(kind, new, old, kind_context, subresource)
-            for warning in kind.warnings(new, old):
-                context.warnings.append(warning)
+            if subresource is None:
+                context.warnings += kind.warnings(new, old)
             await self.admission.validate(context, "UPDATE", served, new, old, subresource.name if subresource else "")
             return await self._store_update(context, served, key, new, current)
         finally:
@@ -219,8 +215,10 @@ class Writes:
 
     def _check_identity(self, served: Served, key: Key, new: Object, old: Object) -> dict[str, Any]:
         metadata = self._own_metadata(served, new, key.namespace)
+        if metadata.get("name") != key.name:
+            raise errors.bad_request(f"the name of the object ({metadata.get('name') or ''}) does not match the name on the URL ({key.name})")
         metadata.pop("selfLink", None)
-        uid, revision = metadata.get("uid"), metadata.get("resourceVersion")
+        revision = metadata.get("resourceVersion")
         if not revision and not served.kind.unconditional_update:
             raise errors.invalid(served.kind.plural, served.kind.group, key.name, [
                 FieldError("FieldValueInvalid", "metadata.resourceVersion", "Invalid value: 0: must be specified for an update")])
@@ -228,14 +226,15 @@ class Writes:
             raise errors.ApiError(500, "", f'resourceVersion "{revision}" is not a number')
         if revision and revision != "0" and revision != old["metadata"]["resourceVersion"]:
             raise errors.conflict(served.group_resource, key.name, errors.MODIFIED)
-        if not uid:
-            metadata["uid"] = old["metadata"].get("uid", "")
         metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
         return metadata
 
     @staticmethod
     def _validate_changed(kind: Kind, new: Object, old: Object, context: Context, subresource: Subresource | None) -> None:
-        found = validate_object_meta_update(new["metadata"], old["metadata"])
+        """Kubernetes looks at the metadata once for all kinds and once per kind, so what is wrong with it is reported twice."""
+        metadata = new["metadata"]
+        found = validate_common_update(metadata, old["metadata"], namespaced=kind.namespaced)
+        found = found + (validate_object_meta_update(metadata, old["metadata"]) if found else [])
         found = found + (subresource.validate if subresource else kind.validate_update)(new, old, context)
         if found:
             raise errors.invalid(kind.kind, kind.group, old["metadata"]["name"], found)
@@ -289,6 +288,12 @@ class Writes:
 
 def _nothing_held() -> None:
     """For writes without a hook."""
+
+
+def _kind_context(context: RequestContext, served: Served, subresource: Subresource | None = None) -> Context:
+    """What the functions of a Kind may know of a request."""
+    name = subresource.name if subresource else ""
+    return Context(context.now, context.user.name, name, served.api_version, context.user.info())
 
 
 def _deletion_finished(kind: Kind, new: Object, old: Object) -> bool:

@@ -129,7 +129,9 @@ KIND = Kind(
     singular="event",
     short_names=("ev",),
     versions=(
-        Version("events.k8s.io", "v1", events_v1.SCHEMA, events_v1.from_core, events_v1.to_core, field_selectors=events_v1.EVENTS_FIELDS),
+        Version(
+            "events.k8s.io", "v1", events_v1.SCHEMA, events_v1.from_core, events_v1.to_core, field_selectors=events_v1.EVENTS_FIELDS,
+            row=lambda obj, now: row(events_v1.to_core(obj), now)),
     ),
     create_on_update=True,
     default=default,
