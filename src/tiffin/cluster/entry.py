@@ -106,7 +106,7 @@ async def _agent(node: NodeLayout, server_url: str, node_ip: str, gate: int) -> 
 async def _simulator(layout: Layout, count: int, server_url: str) -> None:
     from tiffin.kubelet.simulated import run_simulated
 
-    await run_simulated(count, _client(server_url, layout.pki_dir, "simulator"))
+    await run_simulated(_client(server_url, layout.pki_dir, "simulator"), count)
 
 
 def _client(server_url: str, pki: Path, name: str) -> HttpClient:
