@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from tiffin.machinery import quantity, rfc3339
-from tiffin.machinery.schema import Bytes, Field, IntOrString, List, Map, Quantity, Raw, Scalar, SchemaOr, Struct, Time, Type
+from tiffin.machinery.schema import META, Bytes, Field, IntOrString, List, Map, Quantity, Raw, Scalar, SchemaOr, Struct, Time, Type
 
 Normalizer = Callable[[Any], Any]
 INT32, INT64 = 2**31, 2**63
@@ -65,6 +65,8 @@ def _struct(type: Struct) -> Normalizer:
             table[name] = field_normalizer(field)
             if field_normalizer(field)(None) is not DROP:
                 written.append((name, table[name]))
+        if type.name == META + "ObjectMeta":
+            table["managedFields"] = _reset_or(table["managedFields"])
 
     def struct(obj: Any) -> Any:
         if obj.__class__ is not dict:
@@ -112,6 +114,11 @@ def field_normalizer(field: Field) -> Normalizer:
         empty = None if field.always else DROP
         return _collection(inner, empty)
     return inner if field.always else _omit_empty(inner)
+
+
+def _reset_or(inner: Normalizer) -> Normalizer:
+    """For managed fields an empty list is a request to forget them; one empty entry says the same and survives."""
+    return lambda value: [{}] if value == [] else value if value == [{}] else inner(value)
 
 
 def _omit_empty(inner: Normalizer) -> Normalizer:
