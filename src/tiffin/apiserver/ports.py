@@ -1,6 +1,7 @@
 """What authentication, authorization and admission need of the rest of the server: a synchronous look at stored objects."""
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -23,6 +24,10 @@ class Reader(Protocol):
         """A number that changes whenever anything of the resource changes; what is derived may be kept as long as it stays."""
         ...
 
+    async def appears(self, resource: Resource, namespace: str, name: str, seconds: float) -> Object | None:
+        """The object as soon as it exists; None if it does not come to exist within that time."""
+        ...
+
 
 class MemoryReader:
     """The in-memory twin of Reader, for tests and for tools that look at a set of objects without a server."""
@@ -31,11 +36,15 @@ class MemoryReader:
         self._objects: dict[Resource, dict[tuple[str, str], Object]] = {}
         self._revision = 0
         self._revisions: dict[Resource, int] = {}
+        self._awaited: dict[tuple[Resource, str, str], list[asyncio.Future[Object]]] = {}
 
     def put(self, resource: Resource, obj: Object) -> Object:
         metadata = obj["metadata"]
         self._objects.setdefault(resource, {})[metadata.get("namespace", ""), metadata["name"]] = obj
         self._touch(resource)
+        for future in self._awaited.pop((resource, metadata.get("namespace", ""), metadata["name"]), ()):
+            if not future.done():
+                future.set_result(obj)
         return obj
 
     def remove(self, resource: Resource, namespace: str, name: str) -> None:
@@ -51,6 +60,16 @@ class MemoryReader:
 
     def revision(self, resource: Resource) -> int:
         return self._revisions.get(resource, 0)
+
+    async def appears(self, resource: Resource, namespace: str, name: str, seconds: float) -> Object | None:
+        if found := self.get(resource, namespace, name):
+            return found
+        future: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
+        self._awaited.setdefault((resource, namespace, name), []).append(future)
+        try:
+            return await asyncio.wait_for(future, seconds)
+        except TimeoutError:
+            return None
 
     def _touch(self, resource: Resource) -> None:
         self._revision += 1

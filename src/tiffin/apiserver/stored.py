@@ -1,9 +1,11 @@
 """The `Reader` port over the store: what authentication, authorization and admission look up."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
 
 from tiffin.machinery.object import Key, Object, Resource
+from tiffin.store.mvcc import Event, EventType
 from tiffin.store.store import Store
 
 
@@ -22,3 +24,21 @@ class StoreReader:
 
     def revision(self, resource: Resource) -> int:
         return self._store.index.resource_revision(resource.group_resource)
+
+    async def appears(self, resource: Resource, namespace: str, name: str, seconds: float) -> Object | None:
+        if found := self.get(resource, namespace, name):
+            return found
+        appeared: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
+
+        def notice(events: Sequence[Event]) -> None:
+            for event in events:
+                if event.entry.key == (namespace, name) and event.type is not EventType.DELETED and not appeared.done():
+                    appeared.set_result(event.entry.object)
+
+        stop = self._store.watch(resource.group_resource, self._store.revision, notice)
+        try:
+            return await asyncio.wait_for(appeared, seconds)
+        except TimeoutError:
+            return None
+        finally:
+            stop()

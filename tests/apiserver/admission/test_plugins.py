@@ -1,11 +1,12 @@
 """The admission plugins that complete or refuse single objects."""
 from __future__ import annotations
 
+import asyncio
 import copy
 from typing import Any
 
 import pytest
-from admission_world import ADMIN, PODS, attempt, named, pod
+from admission_world import ADMIN, PODS, attempt, attributes, named, pod
 
 from tiffin.apiserver.admission.claimresize import PersistentVolumeClaimResize
 from tiffin.apiserver.admission.classes import (
@@ -20,7 +21,7 @@ from tiffin.apiserver.admission.classes import (
 from tiffin.apiserver.admission.externalips import DenyServiceExternalIPs
 from tiffin.apiserver.admission.limitranger import LIMIT_RANGES, LimitRanger
 from tiffin.apiserver.admission.namespace import NAMESPACES, NamespaceLifecycle
-from tiffin.apiserver.admission.priority import PRIORITY_CLASSES, Priority, system_priority_classes
+from tiffin.apiserver.admission.priority import PRIORITY_CLASSES, Priority
 from tiffin.apiserver.admission.serviceaccount import SERVICE_ACCOUNTS, ServiceAccount
 from tiffin.apiserver.admission.tolerations import DefaultTolerationSeconds, TaintNodesByCondition
 from tiffin.apiserver.ports import MemoryReader
@@ -101,6 +102,18 @@ def test_a_mount_of_ones_own_is_respected_and_names_do_not_clash() -> None:
     assert [v["name"] for v in taken["spec"]["volumes"]] == ["kube-api-access-aaaaa", "kube-api-access-bbbbb"]
 
 
+async def test_the_default_account_of_a_new_namespace_is_awaited() -> None:
+    accounts_ = MemoryReader()
+    obj = pod()
+    waiting = ServiceAccount(accounts_, lambda: "aaaaa").admit(attributes("CREATE", PODS, obj, None, ADMIN, ""), obj, None)
+    assert waiting is not None
+    task = asyncio.ensure_future(waiting)
+    await asyncio.sleep(0)
+    accounts_.put(SERVICE_ACCOUNTS, named("default", "a"))
+    await task
+    assert obj["spec"]["volumes"]
+
+
 def test_accounts_that_are_missing_or_strict() -> None:
     told = attempt(accounts(), "CREATE", PODS, pod(serviceAccountName="none"))
     assert told == 'error looking up service account a/none: serviceaccount "none" not found'
@@ -150,8 +163,11 @@ def test_new_nodes_are_not_ready() -> None:
 # priority
 
 
+SYSTEM = named("system-node-critical", value=2000001000)
+
+
 def priorities(*classes: Object) -> Priority:
-    return Priority(reader(*((PRIORITY_CLASSES, c) for c in (*system_priority_classes(), *classes))))
+    return Priority(reader(*((PRIORITY_CLASSES, c) for c in (SYSTEM, *classes))))
 
 
 @pytest.mark.parametrize(

@@ -11,22 +11,8 @@ from tiffin.machinery.object import Object, Resource, name_of
 
 PRIORITY_CLASSES = Resource("scheduling.k8s.io", "v1", "priorityclasses")
 
-_SYSTEM = {
-    "system-node-critical": (2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
-    "system-cluster-critical": (
-        2_000_000_000,
-        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
-    ),
-}
-
-
-def system_priority_classes() -> list[Object]:
-    """The classes every cluster has, to be created at start."""
-    head = {"kind": "PriorityClass", "apiVersion": PRIORITY_CLASSES.api_version}
-    return [
-        {**head, "metadata": {"name": name}, "value": value, "description": text, "preemptionPolicy": "PreemptLowerPriority"}
-        for name, (value, text) in _SYSTEM.items()
-    ]
+SYSTEM_CLASSES = frozenset(("system-node-critical", "system-cluster-critical"))
+"""Every cluster has these; they are written at start."""
 
 
 class Priority(Plugin):
@@ -44,7 +30,7 @@ class Priority(Plugin):
         if a.group_resource == "pods" or a.subresource:
             return
         if a.operation == "DELETE":
-            if a.name in _SYSTEM:
+            if a.name in SYSTEM_CLASSES:
                 raise forbidden(a, old, "this is a system priority class and cannot be deleted")
         elif obj is not None and obj.get("globalDefault"):
             default = self._default()

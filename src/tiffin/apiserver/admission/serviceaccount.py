@@ -6,7 +6,7 @@ Source: Kubernetes documentation "Managing Service Accounts", "Configure Service
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tiffin.apiserver.admission.attributes import AdmissionAttributes, forbidden
@@ -18,6 +18,10 @@ SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts")
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607
 """The life of mounted tokens: an odd number, by which the server knows tokens that old clients may fail to renew."""
+
+_DEFAULT = "default"
+_PATIENCE = 1.5
+"""Seconds to wait for the default account of a new namespace."""
 
 _PREFIX = "kube-api-access-"
 _MIRROR = "kubernetes.io/config.mirror"
@@ -32,13 +36,24 @@ class ServiceAccount(Plugin):
     def __init__(self, reader: Reader, suffix: Callable[[], str]) -> None:
         self._reader, self._suffix = reader, suffix
 
-    def admit(self, a: AdmissionAttributes, obj: Object | None, old: Object | None) -> None:
+    def admit(self, a: AdmissionAttributes, obj: Object | None, old: Object | None) -> Awaitable[None] | None:
         if a.operation != "CREATE" or a.subresource or obj is None or _MIRROR in annotations_of(obj):
-            return
+            return None
         spec = obj["spec"]
         if not spec.get("serviceAccountName"):
-            spec["serviceAccountName"] = spec["serviceAccount"] = "default"
-        account = self._account(a, obj)
+            spec["serviceAccountName"] = spec["serviceAccount"] = _DEFAULT
+        if spec["serviceAccountName"] == _DEFAULT and self._reader.get(SERVICE_ACCOUNTS, a.namespace, _DEFAULT) is None:
+            return self._complete_later(a, obj)
+        self._complete(a, obj)
+        return None
+
+    async def _complete_later(self, a: AdmissionAttributes, obj: Object) -> None:
+        """In a namespace made a moment ago the default account is about to come."""
+        await self._reader.appears(SERVICE_ACCOUNTS, a.namespace, _DEFAULT, _PATIENCE)
+        self._complete(a, obj)
+
+    def _complete(self, a: AdmissionAttributes, obj: Object) -> None:
+        spec, account = obj["spec"], self._account(a, obj)
         if _automounts(account, spec):
             self._mount_token(spec)
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
@@ -55,7 +70,7 @@ class ServiceAccount(Plugin):
             self._check_secrets(a, obj, account)
 
     def _account(self, a: AdmissionAttributes, obj: Object) -> Object:
-        name = obj["spec"].get("serviceAccountName") or "default"
+        name = obj["spec"].get("serviceAccountName") or _DEFAULT
         account = self._reader.get(SERVICE_ACCOUNTS, a.namespace, name)
         if account is None:
             message = f'error looking up service account {a.namespace}/{name}: serviceaccount "{name}" not found'
