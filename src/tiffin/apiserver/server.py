@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import orjson
+
 from tiffin.api.kind import builtin_kinds
-from tiffin.apiserver.admission.chain import default_chain
+from tiffin.apiserver.admission.plugins import default_admission
+from tiffin.apiserver.admission.resourcequota import QUOTAS
 from tiffin.apiserver.allocation import SERVICES, ServiceAllocator
 from tiffin.apiserver.authn.authenticator import Authenticator
 from tiffin.apiserver.authn.serviceaccount import ServiceAccountTokens, TokenIssuer
@@ -27,19 +30,24 @@ from tiffin.apiserver.proxying import Proxying
 from tiffin.apiserver.reads import Reads
 from tiffin.apiserver.registry import Registry
 from tiffin.apiserver.resources import Resources
-from tiffin.apiserver.reviews import Reviews
+from tiffin.apiserver.nodes import NodeDirectory
+from tiffin.apiserver.proxying import Proxying
+from tiffin.apiserver.reviews import Reviews, TokenRequests
 from tiffin.apiserver.scale import ScaleHandler
 from tiffin.apiserver.stored import StoreReader
 from tiffin.apiserver.streaming import Streaming
+from tiffin.apiserver.tokenrequests import token_handler
+from tiffin.apiserver.streaming import Streaming
 from tiffin.apiserver.user import AUTHENTICATED, MASTERS, User, service_account_groups, service_account_name
 from tiffin.apiserver.watch import Watches
-from tiffin.apiserver.writes import Writes
-from tiffin.machinery.object import Object
+from tiffin.apiserver.writes import Writes, random_suffix
+from tiffin.machinery.object import Object, key_of
 from tiffin.net import jws
 from tiffin.net.pki import Pki
 from tiffin.net.server import Server
 from tiffin.net.tlsclient import client_context
-from tiffin.store.store import Store
+from tiffin.net.tlsclient import client_context
+from tiffin.store.store import Mismatch, Store, Write
 
 MANAGER = User("system:kube-controller-manager", groups=(MASTERS, AUTHENTICATED))
 
@@ -82,22 +90,38 @@ class Assembly:
         self._tasks: list[asyncio.Task[None]] = []
 
     def _resources(self) -> Resources:
-        admission = default_chain(self.reader, self.authorizer)
+        admission = default_admission(self.reader, self.authorizer, self._charge, random_suffix)
         writes = Writes(self.store, admission, {SERVICES: ServiceAllocator(self.store, self.options.service_cidr)})
         resources = Resources(self.registry, Reads(self.store), writes, Watches(self.store))
+        self._install_handlers(resources, writes)
+        self.custom = CustomResources(self.registry, writes, self.store)
+        return resources
+
+    def _install_handlers(self, resources: Resources, writes: Writes) -> None:
         pods, budgets = self.registry.lookup(*PODS), self.registry.lookup(*BUDGETS)
         assert pods is not None and budgets is not None
         pod_verbs = PodVerbs(writes, pods, budgets)
+        nodes = NodeDirectory(self.reader, self._kubelet_tls)
+        tokens = TokenRequests(self.reader, self.issuer, (self.options.service_account_issuer,))
+        resources.virtual |= {"bindings": pod_verbs.bindings, **Reviews(self.authenticator, self.authorizer).handlers()}
         resources.subresources |= {
-            "scale": ScaleHandler(writes).handle, "binding": pod_verbs.binding, "eviction": pod_verbs.eviction}
-        resources.virtual["bindings"] = pod_verbs.bindings
-        nodes = NodeDirectory(self.reader, lambda: kubelet_context(self.options.pki))
-        resources.subresources |= Streaming(self.reader, self.authorizer.authorize, nodes).handlers()
-        resources.subresources["proxy"] = Proxying(self.reader, nodes).proxy
-        reviews = Reviews(self.reader, self.authenticator, self.authorizer, self.issuer)
-        reviews.install(resources)
-        self.custom = CustomResources(self.registry, writes, self.store)
-        return resources
+            "scale": ScaleHandler(writes).handle, "binding": pod_verbs.binding, "eviction": pod_verbs.eviction,
+            "token": token_handler(tokens), "proxy": Proxying(self.reader, nodes).proxy,
+            **Streaming(self.reader, self.authorizer.authorize, nodes).handlers()}
+
+    async def _charge(self, new: Object, old: Object) -> bool:
+        """Stores a charged quota if nobody else has changed it meanwhile."""
+        new = orjson.loads(orjson.dumps(new))
+        try:
+            await self.store.commit(Write(QUOTAS.group_resource, key_of(new), new, int(old["metadata"]["resourceVersion"])))
+        except Mismatch:
+            return False
+        return True
+
+    def _kubelet_tls(self) -> ssl.SSLContext:
+        """How this server proves itself to nodes."""
+        pair = self.options.pki.client("apiserver-kubelet-client", "kube-apiserver-kubelet-client", (MASTERS,))
+        return client_context(self.options.pki.ca_pem.decode(), pair.certificate.read_text(), pair.key.read_text())
 
     def client(self, user: User, agent: str) -> LocalClient:
         """An in-process client acting as `user`."""

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 import orjson
 
 from tiffin.apiserver.context import RequestContext
-from tiffin.apiserver.negotiate import Form
+from tiffin.apiserver.negotiate import JSON, Form
 from tiffin.apiserver.reads import check_match, parse_revision
 from tiffin.apiserver.registry import Served
-from tiffin.apiserver.render import Renderer, encode
+from tiffin.apiserver.render import Renderer
 from tiffin.apiserver.selection import Selection
 from tiffin.machinery import errors
 from tiffin.machinery.decode import decode_object
@@ -30,6 +30,7 @@ MAX_BUFFERED = 8 << 20
 """Bytes a watcher may leave unread before it is given up."""
 BOOKMARK_SECONDS = 60.0
 DEFAULT_TIMEOUT = 3600.0
+STREAMED = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
 
 
 class Watcher:
@@ -137,8 +138,6 @@ class Watcher:
         return self.renderer.table([obj], {"resourceVersion": obj["metadata"]["resourceVersion"]}, columns)
 
     def _line(self, type: str, obj: Object) -> bytes:
-        if self.form.media_type != "application/json":
-            return b"---\n" + encode({"type": type, "object": obj}, self.form)
         return orjson.dumps({"type": type, "object": obj}) + b"\n"
 
     def _bookmark(self, revision: int, initial_end: bool = False) -> bytes:
@@ -149,7 +148,7 @@ class Watcher:
         if self.form.kind == "Table":
             columns, self.columns_sent = not self.columns_sent, True
             table = self.renderer.table([], metadata, columns)
-            table["rows"] = [{"cells": self._empty_cells(obj), "object": {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{self.form.version}", "metadata": metadata}}]
+            table["rows"] = [{"cells": self._empty_cells(obj), "object": {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{self.form.version}", "metadata": {"resourceVersion": metadata["resourceVersion"]}}}]
             return self._line("BOOKMARK", table)
         if self.form.kind:
             return self._line("BOOKMARK", {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{self.form.version}", "metadata": metadata})
@@ -181,6 +180,8 @@ class Watches:
         """The streaming answer of a watch; what is wrong with the request is raised before it begins."""
         if form.kind == "PartialObjectMetadataList":
             raise errors.not_acceptable("a watch sends single objects, not lists")
+        if form.media_type != JSON:
+            raise errors.not_acceptable(f"only the following media types are accepted: {STREAMED}")
         watcher = Watcher(self.store, context, served, form)
 
         async def stream(writer: Writer) -> None:

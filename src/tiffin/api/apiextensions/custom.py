@@ -37,7 +37,8 @@ def _kind(spec: dict[str, Any], stored: dict[str, Any], versions: list[dict[str,
         short_names=tuple(names.get("shortNames") or ()), categories=tuple(names.get("categories") or ()),
         verbs=("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"),
         versions=others, subresources=_subresources(stored), unconditional_update=False,
-        prepare_for_create=_create(status), prepare_for_update=_update(status), columns=columns, row=row)
+        prepare_for_create=_create(status), prepare_for_update=_update(status), columns=columns, row=row,
+        field_selectors=_selectable(stored))
 
 
 def _version(group: str, version: dict[str, Any], stored: str) -> Version:
@@ -47,7 +48,21 @@ def _version(group: str, version: dict[str, Any], stored: str) -> Version:
         return lambda obj: {**obj, "apiVersion": f"{group}/{to}"}
 
     columns, _ = _table(version)
-    return Version(group, version["name"], "", convert(version["name"]), convert(stored), columns)
+    return Version(group, version["name"], "", convert(version["name"]), convert(stored), columns, _selectable(version))
+
+
+def _selectable(version: dict[str, Any]) -> dict[str, Callable[[Object], str]]:
+    """The fields that `selectableFields` names, as text."""
+
+    def reader(path: str) -> Callable[[Object], str]:
+        parts = [part for part in path.split(".") if part]
+        return lambda obj: _text(dig(obj, *parts))
+
+    return {f["jsonPath"].lstrip("."): reader(f["jsonPath"]) for f in version.get("selectableFields") or ()}
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _subresources(version: dict[str, Any]) -> tuple[Subresource, ...]:
