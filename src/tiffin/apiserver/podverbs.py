@@ -10,12 +10,14 @@ import orjson
 
 from tiffin.api.kind import Subresource
 from tiffin.apiserver import bodies
+from tiffin.apiserver.admission.noderestriction import check_eviction
 from tiffin.apiserver.context import RequestContext
 from tiffin.apiserver.deletion import DeleteOptions
 from tiffin.apiserver.negotiate import negotiate
 from tiffin.apiserver.options import read_options
 from tiffin.apiserver.registry import Served
 from tiffin.apiserver.render import respond
+from tiffin.apiserver.stored import StoreReader
 from tiffin.apiserver.writes import Writes
 from tiffin.machinery import errors
 from tiffin.machinery.field import FieldError, not_supported, required
@@ -111,6 +113,7 @@ class PodVerbs:
         given = dig(eviction, "metadata", "name")
         if given and given != context.info.name:
             raise errors.bad_request("name in URL does not match name in Eviction object")
+        check_eviction(StoreReader(self.writes.store), context.user, context.info.namespace, context.info.name)
         options = DeleteOptions.from_object(eviction.get("deleteOptions") or {})
         context.dry_run = context.dry_run or options.dry_run
         await self._evict(context, Key(context.info.namespace, context.info.name), options)
