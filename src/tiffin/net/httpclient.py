@@ -18,7 +18,7 @@ from typing import NamedTuple, cast
 
 import httptools
 
-from tiffin.net.wire import ByteStream, Gate, Inbox
+from tiffin.net.wire import ByteStream, Gate, Inbox, keep_alive
 
 MAX_HEAD = 64 * 1024
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -88,6 +88,7 @@ class _Exchange(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's TLS transport does not derive from it
         self.inbox = Inbox(self.transport)
+        keep_alive(transport)
 
     def start(self, method: str, head: bytes, body: bytes) -> asyncio.Future[None]:
         """Sends a request; the future is done when the head of its answer is in `status` and `header_list`."""

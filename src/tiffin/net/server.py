@@ -20,6 +20,7 @@ from typing import cast
 import httptools
 
 from tiffin.net.http import Handler, Request, Response
+from tiffin.net.wire import keep_alive
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +126,7 @@ class _Http(asyncio.Protocol):
             transport.abort()
             return
         transport.set_write_buffer_limits(HIGH_WATER)
+        keep_alive(transport)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._certificate = tls.getpeercert(True)

@@ -6,8 +6,8 @@ the peer is slow. A lost connection shows as the end of the stream to a reader a
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
-from typing import cast
 
 from tiffin.net.http import Connection
 
@@ -107,37 +107,6 @@ class Gate:
             raise ConnectionResetError("the connection is closed")
 
 
-class StreamProtocol(asyncio.Protocol):
-    """A plain byte stream on a socket; `stream` is its `ByteStream` once connected."""
-
-    def __init__(self) -> None:
-        self.gate = Gate()
-        self.inbox: Inbox
-        self.stream: ByteStream
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        plain = cast(asyncio.Transport, transport)  # uvloop's TLS transport does not derive from it
-        self.inbox = Inbox(plain)
-        self.stream = ByteStream(plain, self.inbox, self.gate)
-
-    def data_received(self, data: bytes) -> None:
-        self.inbox.feed(data)
-
-    def eof_received(self) -> bool:
-        self.inbox.end()
-        return self.stream.can_half_close
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.inbox.end(exc)
-        self.gate.lose()
-
-    def pause_writing(self) -> None:
-        self.gate.shut()
-
-    def resume_writing(self) -> None:
-        self.gate.open()
-
-
 class ByteStream:
     """A `Connection` over a transport, with half-close where the transport has it (not over TLS)."""
 
@@ -173,11 +142,15 @@ class ByteStream:
         self._inbox.end()
 
 
-async def dial(address: str, port: int, timeout: float = 10) -> ByteStream:
-    """A TCP connection; raises OSError, TimeoutError after `timeout` seconds included."""
-    async with asyncio.timeout(timeout):
-        _, protocol = await asyncio.get_running_loop().create_connection(StreamProtocol, address, port)
-    return protocol.stream
+def keep_alive(transport: asyncio.BaseTransport) -> None:
+    """Lets the kernel find out within some 45 s that a silent peer is gone, without waking this process while it is there."""
+    connection = transport.get_extra_info("socket")
+    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):  # not every system can be told
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 async def copy(source: Connection, target: Connection) -> None:
