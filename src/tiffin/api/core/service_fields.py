@@ -109,9 +109,10 @@ def infer_families(spec: Spec) -> None:
         spec["ipFamilyPolicy"] = "RequireDualStack" if any_family else "SingleStack"
     families = list(spec.get("ipFamilies") or ())
     for address in (spec.get("clusterIPs") or ())[len(families):]:
-        if address == HEADLESS or family_of(address) not in CLUSTER_FAMILIES:
+        family = family_of(address)
+        if address == HEADLESS or family not in CLUSTER_FAMILIES or family in families:
             break
-        families.append(family_of(address))
+        families.append(family)
     if not families and not _foreign(spec):
         families = [CLUSTER_FAMILIES[0]]
     if any_family and len(families) == 1 and spec["ipFamilyPolicy"] != "SingleStack":

@@ -191,7 +191,7 @@ def _default_volume(volume: dict[str, Any]) -> None:
             _default_files(source)
     for projected in (volume.get("projected") or {}).get("sources") or ():
         _default_projection(projected)
-    _default_remote_volume(volume)
+    default_remote_volume(volume)
     if volume.get("hostPath") is not None and volume["hostPath"].get("type") is None:
         volume["hostPath"]["type"] = ""
     image = volume.get("image")
@@ -217,7 +217,8 @@ def _default_projection(source: dict[str, Any]) -> None:
     _default_files(source.get("downwardAPI") or {})
 
 
-def _default_remote_volume(volume: dict[str, Any]) -> None:
+def default_remote_volume(volume: dict[str, Any]) -> None:
+    """Defaults of network and cloud sources, in a pod's volume or in a PersistentVolume's spec."""
     for kind, defaults in (("rbd", _RBD), ("azureDisk", _AZURE_DISK), ("scaleIO", _SCALE_IO), ("iscsi", {"iscsiInterface": "default"})):
         source = volume.get(kind)
         if source is not None:

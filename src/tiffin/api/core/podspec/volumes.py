@@ -1,6 +1,6 @@
 """Validation of the volumes of a pod: names, and exactly one source each.
 
-A source is validated by the function its type has in `_SOURCES`, which lists the types in the order in which Kubernetes looks
+A source is validated by the function its type has in `SOURCES`, which lists the types in the order in which Kubernetes looks
 at them; the first one found counts, any further one is refused.
 """
 from __future__ import annotations
@@ -56,7 +56,7 @@ def validate_volumes(volumes: list[Source] | None, path: str, pod_name: str = ""
 def _validate_source(volume: Source, path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     found = False
-    for kind, validate in _SOURCES.items():
+    for kind, validate in SOURCES.items():
         source = volume.get(kind)
         if source is None:
             continue
@@ -290,7 +290,7 @@ def _csi(source: Source, path: str) -> list[FieldError]:
     return errors if secret is None or secret.get("name") else [*errors, f.required(f"{path}.nodePublishSecretRef.name")]
 
 
-_SOURCES: dict[str, Validator] = {
+SOURCES: dict[str, Validator] = {
     "emptyDir": _empty_dir,
     "hostPath": _host_path,
     "gitRepo": _git_repo,
