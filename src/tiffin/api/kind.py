@@ -115,8 +115,6 @@ class Version:
     from_stored: Callable[[Object], Object]
     to_stored: Callable[[Object], Object]
     columns: tuple[Column, ...] | None = None
-    row_conditions: Callable[[Object], list[Object]] | None = None
-    """Conditions of a table row, such as Completed for a finished pod."""
     field_selectors: Mapping[str, Callable[[Object], str]] | None = None
     """Replaces the Kind's own where the fields bear other names in this version; functions still read the stored object."""
     row: Callable[[Object, datetime], list[Any]] | None = None

@@ -15,7 +15,7 @@ from tiffin.machinery.field import FieldError, invalid, not_supported, required
 from tiffin.machinery.object import Object, annotations_of, dig
 from tiffin.machinery.table import NONE, age, cut, name
 
-NO_BALANCER = {"loadBalancer": {}}
+NO_BALANCER: Object = {"loadBalancer": {}}
 PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 SHOWN_HOSTS = 3
