@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tiffin.api.core.pod import KIND
+from tiffin.api.core.pod_warnings import template_warnings
 from tiffin.api.kind import Context
 
 CONTEXT = Context(datetime(2024, 1, 1, tzinfo=UTC))
@@ -136,13 +137,34 @@ def test_ephemeral_containers_are_only_added():
     assert found == ['spec.ephemeralContainers: Forbidden: existing ephemeral containers "e" may not be removed\n']
 
 
-def test_field_selectors_and_warnings():
-    pod = stored({"podIPs": [{"ip": "1.1.1.1"}, {"ip": "::1"}]}, nodeName="n", nodeSelector={"beta.kubernetes.io/os": "linux"},
-                 volumes=[{"name": "v", "projected": {}}], containers=[{"name": "c", "image": "a", "env": [{"name": "A"}, {"name": "A"}],
-                                                                      "resources": {"limits": {"memory": "1.5"}}}])
+def test_field_selectors():
+    pod = stored({"podIPs": [{"ip": "1.1.1.1"}, {"ip": "::1"}]}, nodeName="n")
     read = {name: get(pod) for name, get in KIND.field_selectors.items()}
     assert (read["spec.nodeName"], read["status.podIPs"], read["spec.hostNetwork"], read["status.nominatedNodeName"]) == ("n", "1.1.1.1,::1", "false", "")
-    assert [w.split(":")[0] for w in KIND.warnings(pod, None)] == [
-        "spec.nodeSelector[beta.kubernetes.io/os]", "spec.volumes[0].projected.sources", "spec.containers[0].resources.limits[memory]",
-        "spec.containers[0].resources.requests[memory]", "spec.containers[0].env[1]"]
     assert KIND.warnings(pod, pod) == []
+
+
+def test_warnings():
+    pod = stored(
+        nodeSelector={"beta.kubernetes.io/os": "linux"}, volumes=[{"name": "v", "projected": {"sources": [{}]}}, {"name": "w", "gitRepo": {"repository": "r"}}],
+        containers=[{"name": "c", "image": "a", "env": [{"name": "A"}, {"name": "A"}], "resources": {"limits": {"memory": "1.5"}},
+                     "ports": [{"containerPort": 80}, {"containerPort": 80}]}],
+        topologySpreadConstraints=[{"topologyKey": "z"}], hostAliases=[{"ip": "1.1.1.1"}, {"ip": "1.1.1.1"}], imagePullSecrets=[{"name": "s"}, {"name": "s"}, {}])
+    pod["metadata"] |= {"name": "a.b", "annotations": {"container.apparmor.security.beta.kubernetes.io/c": "unconfined"}}
+    assert KIND.warnings(pod, None) == [
+        "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]",
+        'metadata.annotations[container.apparmor.security.beta.kubernetes.io/c]: deprecated since v1.30; use the "appArmorProfile" field instead',
+        'spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead',
+        "spec.topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching no pod",
+        'volume "v" (Projected) has no sources provided',
+        "spec.volumes[1].gitRepo: deprecated in v1.11, and disabled by default in v1.33+",
+        'spec.hostAliases[1].ip: duplicate ip "1.1.1.1"',
+        'spec.imagePullSecrets[1].name: duplicate name "s"',
+        'spec.imagePullSecrets[2].name: invalid empty name ""',
+        'spec.containers[0].resources.limits[memory]: fractional byte value "1500m" is invalid, must be an integer',
+        'spec.containers[0].resources.requests[memory]: fractional byte value "1500m" is invalid, must be an integer',
+        'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply',
+        "spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]",
+    ]
+    assert template_warnings({"spec": {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}}}, "t") == [
+        "t.spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector: a null labelSelector results in matching no pod"]

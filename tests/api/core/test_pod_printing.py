@@ -51,6 +51,7 @@ def crashed(**terminated):
     ({"containers": ("a", "b"), "status": {"containerStatuses": [state("a", **DONE), state("b", ready=True, **RUNNING)]}}, ["1/2", "NotReady", "0"]),
     ({"containers": ("a", "b"), "status": {"conditions": [{"type": "Ready", "status": "True"}],
                                            "containerStatuses": [state("a", **DONE), state("b", ready=True, **RUNNING)]}}, ["1/2", "Running", "0"]),
+    ({"containers": ("a", "b"), "status": {"containerStatuses": [state("a", **DONE), state("b", **crashed(reason="Error"))]}}, ["0/2", "Error", "0"]),
     ({"deletionTimestamp": CREATED, "status": {"phase": "Running", "containerStatuses": [state(ready=True, **RUNNING)]}}, ["1/1", "Terminating", "0"]),
     ({"deletionTimestamp": CREATED, "status": {"phase": "Running", "reason": "NodeLost"}}, ["0/1", "Unknown", "0"]),
     ({"deletionTimestamp": CREATED, "status": {"phase": "Succeeded", "containerStatuses": [state(**DONE)]}}, ["0/1", "Completed", "0"]),

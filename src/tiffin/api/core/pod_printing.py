@@ -98,15 +98,18 @@ class _State:
         return False, of_sidecars
 
     def _containers(self, status: dict[str, Any]) -> None:
-        running = False
+        """From the last container to the first, so that the first counts; that one is completed hides nothing of another."""
+        running = decided = False
         for container in reversed(status.get("containerStatuses") or ()):
             self.restarts.add(container)
             state = container.get("state") or {}
             waiting = (state.get("waiting") or {}).get("reason")
             if waiting:
-                self.reason = waiting
+                self.reason, decided = waiting, True
             elif state.get("terminated") is not None:
-                self.reason = _ended(state["terminated"])
+                ended = _ended(state["terminated"])
+                if ended != "Completed" or not decided:
+                    self.reason, decided = ended, True
             elif container.get("ready") and state.get("running") is not None:
                 running = True
                 self.ready += 1
