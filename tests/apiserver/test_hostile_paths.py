@@ -1,4 +1,5 @@
 """Attack 12 (CVE-2015-5305): no part of a path that is no name ever reaches a store key."""
+
 from __future__ import annotations
 
 import pytest

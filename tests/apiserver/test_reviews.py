@@ -1,4 +1,5 @@
 """Reviews and token requests: answers and refusals word for word."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime
@@ -40,7 +41,9 @@ class World:
         metadata = {"name": name, "uid": uid} | ({"namespace": namespace} if namespace else {})
         return self.reader.put(resource, {"metadata": metadata, **fields})
 
-    def token(self, user: User = ALICE, name: str = "sa", metadata: Object | None = None, kind: str = "TokenRequest", **spec: Any) -> Object:
+    def token(
+        self, user: User = ALICE, name: str = "sa", metadata: Object | None = None, kind: str = "TokenRequest", **spec: Any
+    ) -> Object:
         body = {"kind": kind, "apiVersion": "authentication.k8s.io/v1", "metadata": metadata or {}, "spec": spec}
         return self.requests.create(user, "a", name, body, NOW)
 
@@ -223,11 +226,18 @@ def test_access_reviews(world: World) -> None:
         ),
         (
             {"user": "x", "resourceAttributes": PODS_OF_A, "nonResourceAttributes": {"path": "/", "verb": "get"}},
-            'spec.nonResourceAttributes: Invalid value: {"Path":"/","Verb":"get"}: cannot be specified in combination with resourceAttributes',
+            'spec.nonResourceAttributes: Invalid value: {"Path":"/","Verb":"get"}: '
+            "cannot be specified in combination with resourceAttributes",
         ),
         ({"resourceAttributes": PODS_OF_A}, 'spec.user: Invalid value: "": at least one of user or group must be specified'),
         (
-            {"kind": "LocalSubjectAccessReview", "user": "x", "namespace": "b", "metadata": {"namespace": "b"}, "resourceAttributes": PODS_OF_A},
+            {
+                "kind": "LocalSubjectAccessReview",
+                "user": "x",
+                "namespace": "b",
+                "metadata": {"namespace": "b"},
+                "resourceAttributes": PODS_OF_A,
+            },
             'spec.resourceAttributes.namespace: Invalid value: "a": must match metadata.namespace',
         ),
         (
@@ -245,7 +255,9 @@ def test_invalid_access_reviews(world: World, arguments: dict[str, Any], message
 def test_rules_reviews(world: World) -> None:
     answer = world.reviews.rules_review({"spec": {"namespace": "a"}}, ALICE)
     assert answer["spec"] == {} and answer["status"]["incomplete"] is False
-    assert {"verbs": ["create"], "apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"]} in answer["status"]["resourceRules"]
+    assert {"verbs": ["create"], "apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"]} in answer["status"][
+        "resourceRules"
+    ]
     with pytest.raises(ApiError, match="no namespace on request"):
         world.reviews.rules_review({"spec": {}}, ALICE)
     everything = world.reviews.rules_review({"spec": {"namespace": "a"}}, User("root", groups=("system:masters",)))

@@ -1,4 +1,5 @@
 """Tokens: what is signed verifies, everything else is refused."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,4 +1,5 @@
 """Certificates: idempotent, renewed, widened, private; and signing requests."""
+
 from __future__ import annotations
 
 import ssl
@@ -93,7 +94,9 @@ def test_tls_accepts_server_and_client(tmp_path: Path) -> None:
 def request(common_name: str, *organizations: str, hosts: tuple[str, ...] = ()) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, o) for o in organizations]
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
+    builder = x509.CertificateSigningRequestBuilder().subject_name(
+        x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    )
     builder = builder.add_extension(x509.BasicConstraints(True, None), critical=True)
     if hosts:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(h) for h in hosts]), critical=False)

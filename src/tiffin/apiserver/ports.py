@@ -1,4 +1,5 @@
 """What authentication, authorization and admission need of the rest of the server: a synchronous look at stored objects."""
+
 from __future__ import annotations
 
 import asyncio

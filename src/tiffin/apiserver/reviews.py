@@ -4,6 +4,7 @@ Each function takes the object of the request and gives the object that answers 
 authorizer's own answer, about a token the authenticators' own. Sources: API documentation of authentication.k8s.io/v1 and
 authorization.k8s.io/v1; recorded messages.
 """
+
 from __future__ import annotations
 
 import uuid
@@ -260,8 +261,8 @@ class TokenRequests:
 
 
 def _recreated(kind: str, name: str, uid: str) -> ApiError:
-    text = f"the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
-    return errors.conflict(kind, name, text)
+    text = f"the UID in the bound object reference ({uid}) does not match the UID in record"
+    return errors.conflict(kind, name, f"{text}. The object might have been deleted and then recreated")
 
 
 def _check_kind(request: Object) -> None:

@@ -1,4 +1,5 @@
 """Who asks: the identity that authentication finds and everything after it uses. Source: authentication.k8s.io `UserInfo`."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

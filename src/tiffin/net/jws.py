@@ -4,6 +4,7 @@ The algorithm is fixed by the key, never taken from the token: any header but ES
 "none" nor a confusion with HMAC gets through. Sources: RFC 7515, RFC 7518 section 3.4, RFC 7638 is not used: `kid` is the
 SHA-256 of the public key's DER, as kube-apiserver makes it. `cryptography` is imported when the first key is loaded.
 """
+
 from __future__ import annotations
 
 import base64

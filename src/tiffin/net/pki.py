@@ -10,6 +10,7 @@ Rules:
 
 Sources: RFC 5280; Kubernetes "PKI certificates and requirements", "Certificate Signing Requests".
 """
+
 from __future__ import annotations
 
 import hashlib

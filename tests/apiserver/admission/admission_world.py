@@ -1,4 +1,5 @@
 """What the tests of admission plugins share: writing an attempt in one line and telling its refusal."""
+
 from __future__ import annotations
 
 import asyncio
@@ -17,7 +18,9 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PODS = Resource("", "v1", "pods")
 
 
-def attributes(operation: str, resource: Resource, obj: Object | None, old: Object | None, user: User, subresource: str) -> AdmissionAttributes:
+def attributes(
+    operation: str, resource: Resource, obj: Object | None, old: Object | None, user: User, subresource: str
+) -> AdmissionAttributes:
     metadata = (old or obj or {}).get("metadata") or {}
     name = "" if operation == "CREATE" else metadata.get("name", "")
     return AdmissionAttributes(operation, user, "", resource, NOW, subresource, metadata.get("namespace", ""), name)

@@ -1,4 +1,5 @@
 """Attack 26: approving, signing and asking for certificates beyond one's rights."""
+
 from __future__ import annotations
 
 import base64

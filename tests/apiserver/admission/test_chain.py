@@ -1,4 +1,5 @@
 """The chain: order, who is asked, and that a refusal ends it."""
+
 from __future__ import annotations
 
 from collections.abc import Awaitable

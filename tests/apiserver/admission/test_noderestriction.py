@@ -1,4 +1,5 @@
 """Attack 17: everything a kubelet might write beyond its own."""
+
 from __future__ import annotations
 
 import copy
@@ -47,7 +48,10 @@ def volume(**source: Any) -> Object:
         (mirror(nodeName="n2"), 'node "n1" can only create pods with spec.nodeName set to itself'),
         (mirror(None), 'node "n1" can only create pods with an owner reference set to itself'),
         (mirror(OWNER | {"name": "n2"}), 'node "n1" can only create pods with an owner reference set to itself'),
-        (mirror(OWNER | {"kind": "ReplicaSet", "apiVersion": "apps/v1"}), 'node "n1" can only create pods with an owner reference set to itself'),
+        (
+            mirror(OWNER | {"kind": "ReplicaSet", "apiVersion": "apps/v1"}),
+            'node "n1" can only create pods with an owner reference set to itself',
+        ),
         (mirror(OWNER | {"controller": False}), 'node "n1" can only create pods with a controller owner reference set to itself'),
         (mirror(OWNER | {"blockOwnerDeletion": True}), 'node "n1" must not set blockOwnerDeletion on an owner reference'),
         (mirror(OWNER | {"uid": "xx"}), "node n1 UID mismatch: expected un got xx"),
@@ -85,7 +89,10 @@ def test_pods_of_others() -> None:
     deletes = 'node "n1" can only delete pods with spec.nodeName set to itself'
     assert attempt(plugin(), "DELETE", PODS, None, mine, NODE) == ""
     assert attempt(plugin(), "DELETE", PODS, None, other, NODE) == deletes
-    assert attempt(plugin(), "UPDATE", PODS, mine, mine, NODE) == 'unexpected operation "UPDATE", node "n1" can only create and delete mirror pods'
+    assert (
+        attempt(plugin(), "UPDATE", PODS, mine, mine, NODE)
+        == 'unexpected operation "UPDATE", node "n1" can only create and delete mirror pods'
+    )
     assert attempt(plugin(), "UPDATE", PODS, mine, mine, NODE, "status") == ""
     status = 'node "n1" can only update pod status for pods with spec.nodeName set to itself'
     assert attempt(plugin(), "UPDATE", PODS, other, other, NODE, "status") == status
@@ -168,8 +175,14 @@ def test_leases_and_csi_nodes() -> None:
     same = "can only access node lease with the same name as the requesting node"
     assert attempt(plugin(), "CREATE", LEASES, named("n1", "kube-node-lease"), user=NODE) == ""
     assert attempt(plugin(), "CREATE", LEASES, named("n2", "kube-node-lease"), user=NODE) == same
-    assert attempt(plugin(), "CREATE", LEASES, named("n1", "a"), user=NODE) == 'can only access leases in the "kube-node-lease" system namespace'
-    assert attempt(plugin(), "UPDATE", CSI_NODES, named("n2"), named("n2"), NODE) == "can only access CSINode with the same name as the requesting node"
+    assert (
+        attempt(plugin(), "CREATE", LEASES, named("n1", "a"), user=NODE)
+        == 'can only access leases in the "kube-node-lease" system namespace'
+    )
+    assert (
+        attempt(plugin(), "UPDATE", CSI_NODES, named("n2"), named("n2"), NODE)
+        == "can only access CSINode with the same name as the requesting node"
+    )
 
 
 def test_claims() -> None:

@@ -1,4 +1,5 @@
 """The admission plugins that complete or refuse single objects."""
+
 from __future__ import annotations
 
 import asyncio
@@ -129,7 +130,10 @@ def test_mirror_pods_get_and_may_use_nothing() -> None:
     mirror = {"kubernetes.io/config.mirror": "x"}
     obj = pod(annotations=mirror)
     assert attempt(accounts(), "CREATE", PODS, obj) == "" and "serviceAccountName" not in obj["spec"]
-    assert attempt(accounts(), "CREATE", PODS, pod(annotations=mirror, serviceAccountName="x")) == "a mirror pod may not reference service accounts"
+    assert (
+        attempt(accounts(), "CREATE", PODS, pod(annotations=mirror, serviceAccountName="x"))
+        == "a mirror pod may not reference service accounts"
+    )
     volume = {"name": "v", "secret": {"secretName": "s"}}
     assert attempt(accounts(), "CREATE", PODS, pod(annotations=mirror, volumes=[volume])) == "a mirror pod may not reference secrets"
 
@@ -257,7 +261,9 @@ def test_storage_in_use_is_protected() -> None:
 
 
 def test_claims_grow_only_where_they_can() -> None:
-    plugin = PersistentVolumeClaimResize(reader((STORAGE_CLASSES, named("grows", allowVolumeExpansion=True)), (STORAGE_CLASSES, named("fixed"))))
+    plugin = PersistentVolumeClaimResize(
+        reader((STORAGE_CLASSES, named("grows", allowVolumeExpansion=True)), (STORAGE_CLASSES, named("fixed")))
+    )
 
     def claim(size: str, storage_class: str, phase: str = "Bound") -> Object:
         spec = {"storageClassName": storage_class, "resources": {"requests": {"storage": size}}}
@@ -288,7 +294,10 @@ RUNTIME = named(
             {"runtimeClassName": "rc", "nodeSelector": {"sandbox": "no"}},
             "conflict: runtimeClass.scheduling.nodeSelector[sandbox] = yes; pod.spec.nodeSelector[sandbox] = no",
         ),
-        ({"runtimeClassName": "rc", "overhead": {"cpu": "1"}}, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"),
+        (
+            {"runtimeClassName": "rc", "overhead": {"cpu": "1"}},
+            "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
+        ),
         ({"overhead": {"cpu": "1"}}, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"),
     ],
 )
@@ -296,7 +305,9 @@ def test_runtime_classes(spec: Object, told: str) -> None:
     obj = pod(**copy.deepcopy(spec))
     assert attempt(RuntimeClass(reader((RUNTIME_CLASSES, RUNTIME))), "CREATE", PODS, obj) == told
     if not told:
-        assert obj["spec"]["nodeSelector"] == {"sandbox": "yes"} and obj["spec"]["tolerations"] == [{"key": "sandbox", "operator": "Exists"}]
+        assert obj["spec"]["nodeSelector"] == {"sandbox": "yes"} and obj["spec"]["tolerations"] == [
+            {"key": "sandbox", "operator": "Exists"}
+        ]
         assert obj["spec"]["overhead"] == {"cpu": "250m"}
 
 

@@ -1,4 +1,5 @@
 """Quotas: what is refused and how it is told, what is charged, and that concurrent requests cannot exceed one together."""
+
 from __future__ import annotations
 
 import asyncio
@@ -140,7 +141,11 @@ def claim(size: str, storage_class: str = "gold") -> Object:
         ),
         (
             PODS,
-            pod(containers=[{"name": "c", "resources": {"requests": {"cpu": "1", "example.com/gpu": "2"}, "limits": {"example.com/gpu": "2"}}}]),
+            pod(
+                containers=[
+                    {"name": "c", "resources": {"requests": {"cpu": "1", "example.com/gpu": "2"}, "limits": {"example.com/gpu": "2"}}}
+                ]
+            ),
             {"count/pods": "1", "pods": "1", "cpu": "1", "requests.cpu": "1", "requests.example.com/gpu": "2"},
         ),
         (PODS, pod() | {"status": {"phase": "Succeeded"}}, {"count/pods": "1"}),
@@ -155,7 +160,10 @@ def test_services_leases_and_claims_are_refused_by_name() -> None:
     store = Store(hard)
     assert attempt(store.plugin, "CREATE", LEASES, named("x", "a")) == ""
     name = "count/leases.coordination.k8s.io"
-    assert attempt(store.plugin, "CREATE", LEASES, named("y", "a")) == f"exceeded quota: q, requested: {name}=1, used: {name}=1, limited: {name}=1"
+    assert (
+        attempt(store.plugin, "CREATE", LEASES, named("y", "a"))
+        == f"exceeded quota: q, requested: {name}=1, used: {name}=1, limited: {name}=1"
+    )
     told = "exceeded quota: q, requested: services.loadbalancers=1, used: services.loadbalancers=0, limited: services.loadbalancers=0"
     assert attempt(store.plugin, "CREATE", SERVICES, service("LoadBalancer", 80)) == told
     assert attempt(store.plugin, "CREATE", CLAIMS, claim("5Gi")) == "" and store.used["requests.storage"] == "5Gi"

@@ -1,4 +1,5 @@
 """Who a request is from: every kind of credential, its end, and what bad ones get."""
+
 from __future__ import annotations
 
 import base64

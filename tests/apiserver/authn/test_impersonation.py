@@ -1,4 +1,5 @@
 """Impersonation: headers, rights, and whom a refusal speaks of (attack 26)."""
+
 from __future__ import annotations
 
 import pytest

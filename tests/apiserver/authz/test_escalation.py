@@ -1,4 +1,5 @@
 """Attack 26: a user creates a role or a binding beyond its own rights."""
+
 from __future__ import annotations
 
 import pytest

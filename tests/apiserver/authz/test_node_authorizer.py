@@ -1,4 +1,5 @@
 """A kubelet reaches what its pods refer to, in every place a pod can refer from, and nothing else."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -13,7 +14,9 @@ from tiffin.apiserver.user import User
 NODE = User("system:node:n1", groups=("system:nodes", "system:authenticated"))
 
 
-def ask(verb: str, resource: str, name: str = "", namespace: str = "", subresource: str = "", group: str = "", fields: str = "") -> Attributes:
+def ask(
+    verb: str, resource: str, name: str = "", namespace: str = "", subresource: str = "", group: str = "", fields: str = ""
+) -> Attributes:
     return Attributes(NODE, verb, group, "v1", resource, subresource, namespace, name, field_selector=fields)
 
 

@@ -1,4 +1,5 @@
 """RBAC: decisions and reasons by table, cache coherence by property, bootstrap roles as published."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -125,7 +126,10 @@ rules = st.builds(
 )
 
 
-@given(st.lists(rules, max_size=4), st.lists(st.tuples(st.sampled_from(["get", "list"]), st.sampled_from(["pods", "secrets"]), names), max_size=12))
+@given(
+    st.lists(rules, max_size=4),
+    st.lists(st.tuples(st.sampled_from(["get", "list"]), st.sampled_from(["pods", "secrets"]), names), max_size=12),
+)
 def test_the_cache_never_changes_a_decision(granted: list[dict[str, Any]], asked: list[tuple[str, str, str]]) -> None:
     _, authorizer = cluster((CLUSTER_ROLES, role("r", *granted)), (CLUSTER_ROLE_BINDINGS, binding("b", "ClusterRole/r", ("User", "alice"))))
     for verb, resource, name in asked:

@@ -4,6 +4,7 @@ Every namespaced object counts for `count/<resource>[.<group>]`, some of the leg
 services and claims have usages of their own. A pod that has ended counts only as an object.
 Source: Kubernetes documentation "Resource Quotas".
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping

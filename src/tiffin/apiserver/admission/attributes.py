@@ -1,4 +1,5 @@
 """What admission knows of a write, and the words of its refusals. Source: kube-apiserver `admission.Attributes`."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

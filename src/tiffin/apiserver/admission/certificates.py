@@ -2,6 +2,7 @@
 
 Source: Kubernetes documentation "Certificates and Certificate Signing Requests", authorization.
 """
+
 from __future__ import annotations
 
 import base64

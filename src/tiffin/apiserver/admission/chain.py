@@ -4,6 +4,7 @@ A plugin names the resources and operations it has a say in, so that all others 
 own object in place, before it is validated; `validate` sees what will be stored and may only refuse. Both are synchronous, or
 coroutines for what has to ask outside (webhooks). A plugin that refuses raises; nothing is stored then.
 """
+
 from __future__ import annotations
 
 import inspect
@@ -69,9 +70,7 @@ class Admission:
                 if waiting is not None:
                     await waiting
 
-    def _chosen(
-        self, known: dict[tuple[str, str], tuple[Plugin, ...]], method: str, resource: str, operation: str
-    ) -> tuple[Plugin, ...]:
+    def _chosen(self, known: dict[tuple[str, str], tuple[Plugin, ...]], method: str, resource: str, operation: str) -> tuple[Plugin, ...]:
         key = (resource, operation)
         plugins = known.get(key)
         if plugins is None:

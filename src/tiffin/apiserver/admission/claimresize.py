@@ -1,4 +1,5 @@
 """PersistentVolumeClaimResize: a claim may only grow, when bound, and where its class says volumes can."""
+
 from __future__ import annotations
 
 from tiffin.apiserver.admission.attributes import AdmissionAttributes, forbidden

@@ -1,4 +1,5 @@
 """Defaults by class: DefaultStorageClass, DefaultIngressClass, RuntimeClass; and StorageObjectInUseProtection."""
+
 from __future__ import annotations
 
 from typing import Any

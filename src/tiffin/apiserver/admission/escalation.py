@@ -1,4 +1,5 @@
 """The check that nobody grants what they do not have, at its place in the chain: after all that may still change the object."""
+
 from __future__ import annotations
 
 from tiffin.apiserver.admission.attributes import AdmissionAttributes

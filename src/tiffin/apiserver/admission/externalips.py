@@ -1,4 +1,5 @@
 """DenyServiceExternalIPs: nobody takes over an address by writing it into a Service (CVE-2020-8554)."""
+
 from __future__ import annotations
 
 from tiffin.apiserver.admission.attributes import AdmissionAttributes, forbidden

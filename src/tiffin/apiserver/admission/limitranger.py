@@ -4,6 +4,7 @@ Containers get default requests and limits where they name none, told in an anno
 is checked, and all violations are told at once. Updates of pods are not looked at, for they cannot change resources (a resize
 can, and is). Source: Kubernetes documentation "Limit Ranges"; recorded messages.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,5 @@
 """NamespaceLifecycle: nothing new in a namespace that is missing or going, and some namespaces never go."""
+
 from __future__ import annotations
 
 from tiffin.apiserver.admission.attributes import AdmissionAttributes, forbidden

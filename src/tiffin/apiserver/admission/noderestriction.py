@@ -8,6 +8,7 @@ Allow-lists, on create as on update. A node
 * gets only tokens bound to a pod of its own, for audiences that pod uses; requests only certificates for itself.
 Source: Kubernetes documentation "Admission Control", NodeRestriction; KEP-279, KEP-4412.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,5 @@
 """The list of admission plugins of the server, in the order in which they run. To add one: its file, and its line here."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -2,6 +2,7 @@
 
 Source: Kubernetes documentation "Pod Priority and Preemption".
 """
+
 from __future__ import annotations
 
 from tiffin.apiserver.admission.attributes import AdmissionAttributes, forbidden

@@ -5,6 +5,7 @@ together; requests of one namespace are charged one after another, and a quota t
 whose object then fails is given back by the quota controller, which counts anew. The plugin runs last: what any other
 refuses is never charged. Source: Kubernetes documentation "Resource Quotas"; recorded messages.
 """
+
 from __future__ import annotations
 
 import asyncio

@@ -4,6 +4,7 @@ The token comes as a projected volume `kube-api-access-…` of a bound token, th
 namespace. A mirror pod cannot use any of it: its kubelet made it, and the API server must not lend it rights.
 Source: Kubernetes documentation "Managing Service Accounts", "Configure Service Accounts for Pods".
 """
+
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
@@ -60,7 +61,11 @@ class ServiceAccount(Plugin):
             spec["imagePullSecrets"] = [{"name": reference.get("name", "")} for reference in account["imagePullSecrets"]]
 
     def validate(self, a: AdmissionAttributes, obj: Object | None, old: Object | None) -> None:
-        if obj is None or (a.operation == "UPDATE" and a.subresource != "ephemeralcontainers") or (a.operation == "CREATE" and a.subresource):
+        if (
+            obj is None
+            or (a.operation == "UPDATE" and a.subresource != "ephemeralcontainers")
+            or (a.operation == "CREATE" and a.subresource)
+        ):
             return
         if _MIRROR in annotations_of(obj):
             self._check_mirror(a, obj)

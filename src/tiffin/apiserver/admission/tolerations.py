@@ -1,4 +1,5 @@
 """Small plugins about taints: DefaultTolerationSeconds for pods, TaintNodesByCondition for new nodes."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -4,6 +4,7 @@ Rules: a bad token is a 401 on every path, even where anonymous requests are wel
 anonymous. After the first time a token costs a dictionary look-up and the look-ups of what it is bound to. Nothing of a token
 is ever logged or put into an error. Source: kube-apiserver's authenticator union as visible from outside.
 """
+
 from __future__ import annotations
 
 import base64

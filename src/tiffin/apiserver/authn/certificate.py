@@ -3,6 +3,7 @@
 TLS has verified the chain against the client authority; what is left is that the certificate is for clients at all and still
 valid: a connection may outlive its certificate. `cryptography` is imported with the first certificate.
 """
+
 from __future__ import annotations
 
 import hashlib

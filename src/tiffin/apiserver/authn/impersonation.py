@@ -5,6 +5,7 @@ impersonation (KEP-5284) splits it: `impersonate:<mode>` on the identity and `im
 the request; its modes are tried first, in the order below. The mode that last succeeded for a user is tried before all
 others, and a refusal reports the mode tried first.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping

@@ -5,6 +5,7 @@ secret or node perhaps. All of these must still exist with the same UID. Legacy 
 kubernetes.io/service-account-token; they end when the account or the Secret goes.
 Sources: KEP-1205, KEP-4193 (node and jti claims), Kubernetes documentation "Managing Service Accounts".
 """
+
 from __future__ import annotations
 
 import base64
@@ -97,9 +98,7 @@ def _reference(obj: Object) -> dict[str, str]:
 class ServiceAccountTokens:
     """Authenticates the tokens of a TokenIssuer."""
 
-    def __init__(
-        self, reader: Reader, keys: Sequence[jws.PublicKey], now: Callable[[], float], issuer: str = DEFAULT_ISSUER
-    ) -> None:
+    def __init__(self, reader: Reader, keys: Sequence[jws.PublicKey], now: Callable[[], float], issuer: str = DEFAULT_ISSUER) -> None:
         self._reader, self._keys, self._now, self._issuer = reader, tuple(keys), now, issuer
 
     def session(self, token: str, audiences: Sequence[str]) -> Session | None:

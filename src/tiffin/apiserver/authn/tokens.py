@@ -4,6 +4,7 @@ A token authenticator answers None for what is not its kind of token and raises 
 finds is cached by the text of the token, so each session carries its end and a cheap check that its ground still stands.
 Source: Kubernetes documentation "Authenticating", "Authenticating with Bootstrap Tokens".
 """
+
 from __future__ import annotations
 
 import base64

@@ -1,4 +1,5 @@
 """What is asked of an authorizer, and the words of a refusal. Source: kube-apiserver `authorizer.Attributes`, `ForbiddenMessage`."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
 """The authorizer of the server: administrators, then nodes, then RBAC. Nothing is allowed that none of them allows."""
+
 from __future__ import annotations
 
 from typing import NamedTuple

@@ -5,6 +5,7 @@ A role is a list of rules; a rule is one line of text, `verbs | groups | resourc
 Objects carry the label kubernetes.io/bootstrapping and the annotation that lets a newer server add what they lack.
 Source: Kubernetes documentation "Default roles and role bindings", as of v1.36.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -84,16 +85,10 @@ CLUSTER_ROLE_RULES: Mapping[str, tuple[str, ...]] = {
     "system:certificates.k8s.io:kube-apiserver-client-kubelet-approver": (
         "approve | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client-kubelet",
     ),
-    "system:certificates.k8s.io:kubelet-serving-approver": (
-        "approve | certificates.k8s.io | signers | kubernetes.io/kubelet-serving",
-    ),
-    "system:certificates.k8s.io:legacy-unknown-approver": (
-        "approve | certificates.k8s.io | signers | kubernetes.io/legacy-unknown",
-    ),
+    "system:certificates.k8s.io:kubelet-serving-approver": ("approve | certificates.k8s.io | signers | kubernetes.io/kubelet-serving",),
+    "system:certificates.k8s.io:legacy-unknown-approver": ("approve | certificates.k8s.io | signers | kubernetes.io/legacy-unknown",),
     "system:cluster-trust-bundle-discovery": ("READ | certificates.k8s.io | clustertrustbundles",),
-    "system:discovery": (
-        "get | /api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/",
-    ),
+    "system:discovery": ("get | /api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/",),
     "system:heapster": ("READ | - | events namespaces nodes pods", "READ | extensions | deployments"),
     "system:kube-aggregator": ("READ | - | endpoints services",),
     "system:kube-controller-manager": (
@@ -201,7 +196,10 @@ _JOIN_SUBJECTS: Mapping[str, tuple[str, str]] = {
 }
 """What lets a machine with a join token become a node; kubeadm does the same under its own names."""
 
-_LOCKING = ("create get list update watch | coordination.k8s.io | leases", "create get list update watch | coordination.k8s.io | leasecandidates")
+_LOCKING = (
+    "create get list update watch | coordination.k8s.io | leases",
+    "create get list update watch | coordination.k8s.io | leasecandidates",
+)
 NAMESPACED: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
     (
         "kube-public",
@@ -228,7 +226,12 @@ NAMESPACED: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
         ("User system:kube-scheduler", "ServiceAccount kube-system/kube-scheduler"),
     ),
     ("kube-system", "system:controller:bootstrap-signer", ("READ | - | secrets",), ("ServiceAccount kube-system/bootstrap-signer",)),
-    ("kube-system", "system:controller:cloud-provider", ("create get list watch | - | configmaps",), ("ServiceAccount kube-system/cloud-provider",)),
+    (
+        "kube-system",
+        "system:controller:cloud-provider",
+        ("create get list watch | - | configmaps",),
+        ("ServiceAccount kube-system/cloud-provider",),
+    ),
     (
         "kube-system",
         "system:controller:token-cleaner",
@@ -298,7 +301,11 @@ def _merged(stored: Object, desired: Object) -> Object | None:
         extra = [subject for subject in desired.get("subjects", ()) if subject not in (stored.get("subjects") or ())]
         return replaced(stored, ["subjects"], [*(stored.get("subjects") or ()), *extra]) if extra else None
     if "aggregationRule" in desired:
-        return None if stored.get("aggregationRule") == desired["aggregationRule"] else {**stored, "aggregationRule": desired["aggregationRule"]}
+        return (
+            None
+            if stored.get("aggregationRule") == desired["aggregationRule"]
+            else {**stored, "aggregationRule": desired["aggregationRule"]}
+        )
     extra = missing(stored.get("rules") or (), desired["rules"])
     return replaced(stored, ["rules"], [*(stored.get("rules") or ()), *extra]) if extra else None
 

@@ -3,6 +3,7 @@
 A tiffin controller declares its own rules; these are the roles Kubernetes installs by default, which scripts and charts of
 users refer to by name. Source: Kubernetes documentation "Roles for built-in controllers", as of v1.36.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -30,9 +31,7 @@ CONTROLLERS: Mapping[str, tuple[str, ...]] = {
         "create | authorization.k8s.io | subjectaccessreviews",
         _EVENTS,
     ),
-    "clusterrole-aggregation-controller": (
-        "escalate get list patch update watch | rbac.authorization.k8s.io | clusterroles",
-    ),
+    "clusterrole-aggregation-controller": ("escalate get list patch update watch | rbac.authorization.k8s.io | clusterroles",),
     "cronjob-controller": (
         "get list update watch | batch | cronjobs",
         f"{_MODIFY} | batch | jobs",

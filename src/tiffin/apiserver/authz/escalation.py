@@ -4,6 +4,7 @@ Allowed are administrators (system:masters), whoever has the verb "escalate" on 
 whoever holds every right that is granted. Writes that change no rights, and those that only remove finalizers and owners, pass.
 Source: Kubernetes documentation "Privilege escalation prevention and bootstrapping".
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -82,4 +83,3 @@ def _confirm(authorizer: Authorizer, user: User, resource: str, namespace: str, 
     if problems:
         text += f"; resolution errors: [{' '.join(problems)}]"
     raise errors.forbidden(f"{resource}.{GROUP}", name, text)
-

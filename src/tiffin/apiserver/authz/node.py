@@ -5,6 +5,7 @@ config maps, claims, volumes, service accounts only if a pod of the node refers 
 leases and CSI nodes only of its own name. What a node may *write* into its objects is NodeRestriction's business.
 Source: Kubernetes documentation "Using Node Authorization", KEP-4601 (selectors).
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator

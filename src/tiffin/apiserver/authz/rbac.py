@@ -4,6 +4,7 @@ The index is rebuilt when a role or binding has changed since (the reader's revi
 user and action. A decision that hangs on the object's name, because of resourceNames, is kept with the name.
 Source: Kubernetes documentation "Using RBAC Authorization"; reasons are worded as the API server words them.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator

@@ -3,6 +3,7 @@
 A rule is the JSON of a `PolicyRule`: verbs, apiGroups, resources, resourceNames, nonResourceURLs.
 Source: Kubernetes documentation "Using RBAC Authorization"; wording of refusals as the API server gives it.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
