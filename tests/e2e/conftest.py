@@ -45,7 +45,7 @@ def session_cluster(tmp_path_factory: pytest.TempPathFactory, image_files: dict[
 def cluster(request: pytest.FixtureRequest, session_cluster: Cluster) -> Iterator[Cluster]:
     """The shared cluster, through each kubectl there is, in a namespace of the test's own."""
     namespace = f"test-{next(_numbers)}"
-    session_cluster.kubectl("create", "namespace", namespace)
+    session_cluster.kubectl("create", "-f", "-", input=f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n")
     yield session_cluster.through(request.param, namespace)
     session_cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 

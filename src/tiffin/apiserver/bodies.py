@@ -11,9 +11,10 @@ from tiffin.apiserver.registry import Served
 from tiffin.machinery import errors
 from tiffin.machinery.decode import DecodeError, Problem, decode_object, parse_json, parse_yaml, strict_error, strict_problems
 from tiffin.machinery.object import Object
+from tiffin.machinery.protobuf import parse_protobuf
 from tiffin.machinery.schema import Type, definition
 
-JSON, YAML = "application/json", "application/yaml"
+JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 
 
@@ -22,13 +23,15 @@ def media_type(context: RequestContext) -> str:
 
 
 def parse_body(context: RequestContext, body: bytes, strict: bool) -> tuple[Object, list[Problem]]:
-    """The body as JSON or YAML, by its Content-Type; raises 415 for other types and 400 for what cannot be parsed."""
+    """The body as JSON, YAML or protobuf, by its Content-Type; raises 415 for other types and 400 for what cannot be parsed."""
     kind = media_type(context)
-    if kind not in (JSON, YAML, "application/x-yaml", "text/yaml", "*/*"):
+    if kind not in (JSON, YAML, PROTOBUF, "application/x-yaml", "text/yaml", "*/*"):
         raise errors.unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, "
             "application/vnd.kubernetes.protobuf")
     try:
+        if kind == PROTOBUF:
+            return parse_protobuf(body), []
         return parse_yaml(body) if "yaml" in kind else parse_json(body, strict)
     except DecodeError as error:
         raise errors.bad_request(str(error)) from None
