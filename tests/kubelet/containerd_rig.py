@@ -58,8 +58,8 @@ class Rig:
         (self.root / "cni").mkdir(parents=True, exist_ok=True)
         (self.root / "config.toml").write_text(CONFIG.format(root=self.root))
         (self.root / "cni.template").write_text(NETWORK.format(name=self.bridge, bridge=self.bridge, root=self.root))
-        self._log = open(self.root / "containerd.log", "ab")
-        self.process = subprocess.Popen(["containerd", "-c", str(self.root / "config.toml")], stdout=self._log, stderr=self._log, start_new_session=True)
+        with open(self.root / "containerd.log", "ab") as log:
+            self.process = subprocess.Popen(["containerd", "-c", str(self.root / "config.toml")], stdout=log, stderr=log, start_new_session=True)
 
     async def ready(self) -> None:
         """Wait for the socket and bring the images in."""
@@ -111,7 +111,6 @@ class Rig:
             await runtime.close()
         self.process.terminate()
         self.process.wait()
-        self._log.close()
         subprocess.run(["ip", "link", "delete", self.bridge], check=False, capture_output=True)
         cgroups.remove(self.cgroup)
         for mount in syscalls.mounts_beneath(os.path.realpath(self.root)):

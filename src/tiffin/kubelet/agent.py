@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -157,7 +156,7 @@ def node_settings(config: AgentConfig, measured: Machine, unified: bool) -> Node
         log.warning("%s cannot be read, pods get no resolver of the node: %s", config.resolv_conf, error)
         resolver = Resolver()
     return NodeSettings(
-        cluster_domain=config.cluster_domain, cluster_dns=config.cluster_dns, resolver=resolver, hostname=config.node_name or socket.gethostname(),
+        cluster_domain=config.cluster_domain, cluster_dns=config.cluster_dns, resolver=resolver,
         cgroup_root=config.cgroup_root, seccomp_default=config.seccomp_default, seccomp_root=str(config.root_dir / "seccomp"),
         memory_capacity=measured.memory, cgroup_v2=unified,
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 from tiffin.kubelet import resources
 from tiffin.machinery.object import Object
 
-CONTROLLERS_V1 = ("cpu", "memory", "pids", "cpuset", "cpuacct", "blkio", "devices", "freezer", "hugetlb", "net_cls", "net_prio", "perf_event", "systemd")
 CONTROLLERS_V2 = "+cpu +memory +pids +cpuset"
 
 
@@ -64,9 +63,11 @@ class Cgroups:
         if self.unified:
             yield "", self._mount / self._root / name
             return
-        for controller in CONTROLLERS_V1:
-            if (self._mount / controller / "cgroup.procs").exists():
-                yield controller, self._mount / controller / self._root / name
+        # Version 1 has a hierarchy for each controller, and where both versions are in use one called "unified".
+        for hierarchy in sorted(self._mount.iterdir()):
+            if not hierarchy.is_symlink() and (hierarchy / "cgroup.procs").exists():
+                for controller in hierarchy.name.split(","):
+                    yield controller, hierarchy / self._root / name
 
     def _settings(self, pod: Object) -> Mapping[str, Mapping[str, str]]:
         shares = resources.shares(resources.pod_amount(pod, "requests", "cpu"))

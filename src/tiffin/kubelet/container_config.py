@@ -35,7 +35,6 @@ class NodeSettings:
     cluster_domain: str
     cluster_dns: Sequence[str]
     resolver: dns.Resolver
-    hostname: str
     cgroup_root: str
     seccomp_default: bool
     seccomp_root: str
@@ -63,7 +62,7 @@ def sandbox_config(pod: Object, attempt: int, settings: NodeSettings, log_root: 
     annotations = dict(annotations_of(pod)) | ({runtime.HOST_NETWORK: "true"} if host else {})
     return cri.PodSandboxConfig(
         metadata=cri.PodSandboxMetadata(name=name_of(pod), namespace=namespace_of(pod), uid=uid_of(pod), attempt=attempt),
-        hostname=settings.hostname if host else dns.shown_hostname(pod, settings.cluster_domain),
+        hostname="" if host else dns.shown_hostname(pod, settings.cluster_domain),
         log_directory=f"{log_root}/{log_directory_name(pod)}",
         dns_config=dns.resolver(pod, settings.resolver, settings.cluster_dns, settings.cluster_domain),
         port_mappings=[] if host else _port_mappings(pod),
