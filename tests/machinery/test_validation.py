@@ -29,7 +29,7 @@ def create(**metadata):
     ({"managedFields": [{"operation": "Odd", "fieldsType": "F", "manager": "m\x07"}]}, [
         'metadata.managedFields[0].operation: Invalid value: "Odd": must be `Apply` or `Update`',
         'metadata.managedFields[0].fieldsType: Invalid value: "F": must be `FieldsV1`',
-        'metadata.managedFields[0].manager: Invalid value: "m\\u0007": invalid character U+0007']),
+        'metadata.managedFields[0].manager: Invalid value: "m\\a": invalid character U+0007']),
 ])
 def test_create(metadata, errors):
     found = create(**metadata)

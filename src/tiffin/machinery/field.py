@@ -24,13 +24,30 @@ class FieldError(NamedTuple):
         return f"{self.field}: {self.message}"
 
 
+_GO_ESCAPES = {"\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v", "\\": r"\\", '"': r"\""}
+_HTML_ESCAPES = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026", "\u2028": r"\u2028", "\u2029": r"\u2029"})
+
+
+def quoted(text: str) -> str:
+    """A text as Go's `%q` prints it."""
+    return '"' + "".join(_GO_ESCAPES.get(c) or (c if c.isprintable() else _escaped(ord(c))) for c in text) + '"'
+
+
+def _escaped(code: int) -> str:
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
 def shown(value: Any) -> str:
-    """A value as Go's `%v`/`%q` would print it in an error: text quoted, null as null, containers as JSON."""
+    """A value as Go prints it in an error: text quoted, null as null, containers as JSON (which escapes what HTML would)."""
+    if isinstance(value, str):
+        return quoted(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return str(value)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_HTML_ESCAPES)
 
 
 def required(field: str, detail: str = "") -> FieldError:

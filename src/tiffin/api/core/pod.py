@@ -74,6 +74,7 @@ KIND = Kind(
     row_conditions=row_conditions,
     field_selectors={
         "spec.nodeName": _text("spec", "nodeName"),
+        "spec.host": _text("spec", "nodeName"),  # its name before v1
         "spec.restartPolicy": _text("spec", "restartPolicy"),
         "spec.schedulerName": _text("spec", "schedulerName"),
         "spec.serviceAccountName": _text("spec", "serviceAccountName"),
