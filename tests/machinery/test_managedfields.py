@@ -146,7 +146,7 @@ def test_fields_of_others_survive_their_former_owner() -> None:
 
 def test_untracked_objects_belong_to_before_first_apply() -> None:
     live = config_map({"k": "v"}, uid="u")
-    with pytest.raises(ApplyConflict, match='"before-first-apply" using v1: .data.k'):
+    with pytest.raises(ApplyConflict, match=r'"before-first-apply" using v1: \.data\.k'):
         applied(live, config_map({"k": "w"}), "m3")
     assert entries(applied(live, config_map({"k": "w"}), "m3", force=True)) == [
         ("m3", "Apply", at(0), {"f:data": {"f:k": {}}}), ("before-first-apply", "Update", at(0), {"f:data": {}})]
@@ -171,7 +171,7 @@ def test_containers_merge_by_name() -> None:
 
 def test_another_spelling_is_a_conflict() -> None:
     live = applied(None, pod_template({"name": "c", "resources": {"limits": {"cpu": "1000m"}}}), "m1", type=POD_TEMPLATE)
-    with pytest.raises(ApplyConflict, match="limits.cpu"):
+    with pytest.raises(ApplyConflict, match=r"limits\.cpu"):
         applied(live, pod_template({"name": "c", "resources": {"limits": {"cpu": 1}}}), "m2", type=POD_TEMPLATE)
     applied(live, pod_template({"name": "c", "resources": {"limits": {"cpu": "1"}}}), "m2", type=POD_TEMPLATE)
 

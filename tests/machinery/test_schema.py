@@ -75,6 +75,7 @@ def test_enums_defaults_atoms() -> None:
     assert (protocol.type.enum, protocol.default) == (("SCTP", "TCP", "UDP"), "TCP")
     assert field("io.k8s.api.core.v1.PodSpec", "nodeSelector").type.atomic
     claim = field("io.k8s.api.core.v1.PersistentVolumeSpec", "claimRef").type
-    assert claim.atomic and "uid" in claim.fields
+    assert not claim.atomic and "uid" in claim.fields
+    assert definition("io.k8s.api.core.v1.ObjectReference").atomic
     assert definition("io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector").atomic
     assert definition("io.k8s.api.core.v1.Pod").kinds == (("", "v1", "Pod"),)

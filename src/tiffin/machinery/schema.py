@@ -100,13 +100,18 @@ class SchemaOr(Type):
 
 
 class Struct(Type):
-    """Named fields; `fields` is in Go's order. `atomic` structs have one owner. `preserve` keeps fields that are not declared."""
+    """Named fields; `fields` is in Go's order. `atomic` structs have one owner. `preserve` keeps fields that are not declared.
 
-    __slots__ = ("_fields", "atomic", "kinds", "name", "preserve", "unions")
+    `source` is the OpenAPI schema a custom resource's type was made from, if there was one.
+    """
+
+    __slots__ = ("_fields", "atomic", "kinds", "name", "preserve", "source", "unions")
 
     def __init__(self, name: str, fields: dict[str, Field] | Callable[[], dict[str, Field]], *, go: str = "", atomic: bool = False,
-                 preserve: bool = False, kinds: tuple[tuple[str, str, str], ...] = (), unions: list[Any] | None = None) -> None:
+                 preserve: bool = False, kinds: tuple[tuple[str, str, str], ...] = (), unions: list[Any] | None = None,
+                 source: dict[str, Any] | None = None) -> None:
         super().__init__(go or ".".join(name.split(".")[-2:]))
+        self.source = source
         self.name, self._fields, self.atomic, self.preserve, self.kinds, self.unions = name, fields, atomic, preserve, kinds, unions
 
     @property
@@ -235,6 +240,7 @@ def _named(code: str, go: str) -> Scalar:
 
 def _reference(name: str, extras: dict[str, Any]) -> Struct:
     whole = definition(name)
-    if extras.get("mt") != "atomic" or whole.atomic:
+    atomic = extras.get("mt", "") == "atomic" if "mt" in extras else whole.atomic
+    if atomic == whole.atomic:
         return whole
-    return Struct(name, lambda: whole.fields, go=whole.go, atomic=True, kinds=whole.kinds, unions=whole.unions)
+    return Struct(name, lambda: whole.fields, go=whole.go, atomic=atomic, kinds=whole.kinds, unions=whole.unions)

@@ -20,7 +20,7 @@ def custom_type(schema: dict[str, Any] | None, name: str) -> Struct:
     own = {
         "apiVersion": Field(Scalar("string")), "kind": Field(Scalar("string")),
         "metadata": Field(lambda: definition(META + "ObjectMeta"), always=True)}
-    return Struct(name, own | fields, preserve=bool(schema.get("x-kubernetes-preserve-unknown-fields")))
+    return Struct(name, own | fields, preserve=bool(schema.get("x-kubernetes-preserve-unknown-fields")), source=schema)
 
 
 def structural_type(schema: dict[str, Any]) -> Type:
