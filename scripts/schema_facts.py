@@ -6,6 +6,7 @@ Source: the OpenAPI documents that kube-apiserver v1.36 serves.
 from __future__ import annotations
 
 ENUMS: dict[str, str] = {
+    "v1.FieldValueErrorReason": "FieldValueDuplicate|FieldValueForbidden|FieldValueInvalid|FieldValueRequired",
     "v1.FailurePolicyType": "Fail|Ignore",
     "v1.MatchPolicyType": "Equivalent|Exact",
     "v1.OperationType": "*|CONNECT|CREATE|DELETE|UPDATE",
@@ -27,6 +28,7 @@ ENUMS: dict[str, str] = {
     "v1.AppArmorProfileType": "Localhost|RuntimeDefault|Unconfined",
     "v1.AzureDataDiskCachingMode": "None|ReadOnly|ReadWrite",
     "v1.AzureDataDiskKind": "Dedicated|Managed|Shared",
+    "v1.ClaimResourceStatus": "ControllerResizeInProgress|ControllerResizeInfeasible|NodeResizeInProgress|NodeResizeInfeasible|NodeResizePending",
     "v1.DNSPolicy": "ClusterFirst|ClusterFirstWithHostNet|Default|None",
     "v1.HostPathType": "|BlockDevice|CharDevice|Directory|DirectoryOrCreate|File|FileOrCreate|Socket",
     "v1.IPFamily": "|IPv4|IPv6",
@@ -85,20 +87,33 @@ def signals() -> list[str]:
     return sorted([*named, *(f"SIGRTMAX-{i}" for i in range(1, 15)), *(f"SIGRTMIN+{i}" for i in range(1, 16))])
 
 
+_UNNAMED: dict[str, str | int] = {"name": ""}
+
 DEFAULTS: dict[str, dict[str, str | int]] = {
-    "core.v1.AzureDiskVolumeSource": {"cachingMode": "ReadWrite", "fsType": "ext4", "kind": "Shared"},
+    "autoscaling.v1.ScaleSpec": {"replicas": 0},
+    "core.v1.AzureDiskVolumeSource": {"cachingMode": "ReadWrite", "fsType": "ext4", "kind": "Shared", "readOnly": False},
+    "core.v1.ConfigMapEnvSource": _UNNAMED,
+    "core.v1.ConfigMapKeySelector": _UNNAMED,
+    "core.v1.ConfigMapProjection": _UNNAMED,
+    "core.v1.ConfigMapVolumeSource": _UNNAMED,
     "core.v1.ContainerPort": {"protocol": "TCP"},
+    "core.v1.FileKeySelector": {"optional": False},
+    "core.v1.GRPCAction": {"service": ""},
     "core.v1.ISCSIPersistentVolumeSource": {"iscsiInterface": "default"},
     "core.v1.ISCSIVolumeSource": {"iscsiInterface": "default"},
+    "core.v1.LocalObjectReference": _UNNAMED,
     "core.v1.RBDPersistentVolumeSource": {"keyring": "/etc/ceph/keyring", "pool": "rbd", "user": "admin"},
     "core.v1.RBDVolumeSource": {"keyring": "/etc/ceph/keyring", "pool": "rbd", "user": "admin"},
-    "core.v1.ReplicationControllerSpec": {"replicas": 1},
+    "core.v1.ReplicationControllerSpec": {"minReadySeconds": 0, "replicas": 1},
     "core.v1.ScaleIOPersistentVolumeSource": {"fsType": "xfs", "storageMode": "ThinProvisioned"},
     "core.v1.ScaleIOVolumeSource": {"fsType": "xfs", "storageMode": "ThinProvisioned"},
+    "core.v1.SecretEnvSource": _UNNAMED,
+    "core.v1.SecretKeySelector": _UNNAMED,
+    "core.v1.SecretProjection": _UNNAMED,
     "core.v1.ServicePort": {"protocol": "TCP"},
     "resource.v1.DeviceToleration": {"operator": "Equal"},
 }
-"""Schema defaults that are not a zero value. (Most defaults of the API are not in its schema but in code.)"""
+"""Schema defaults that the Go shape does not tell. (Most defaults of the API are not in its schema but in code.)"""
 
 _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
 _AGGREGATOR = "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1"
@@ -127,3 +142,8 @@ ALWAYS: dict[str, str] = {
     f"{_EXTENSIONS}.CustomResourceDefinitionStatus": "conditions acceptedNames storedVersions",
 }
 """Optional fields without `omitempty`, where the types are not in the client's binary."""
+
+NAMED: dict[str, dict[str, str]] = {
+    f"{_EXTENSIONS}.ValidationRule": {"reason": "v1.FieldValueErrorReason"},
+}
+"""Go types of enumerated fields, where the types are not in the client's binary."""

@@ -132,13 +132,13 @@ class Map(Type):
 
 
 class List(Type):
-    """`list_type` is atomic, set or map; lists of type map tell their elements apart by `keys`."""
+    """`list_type` is atomic, set or map; lists of type map tell their elements apart by `keys`. `listed`: the schema says so."""
 
-    __slots__ = ("items", "keys", "list_type")
+    __slots__ = ("items", "keys", "list_type", "listed")
 
-    def __init__(self, items: Type, list_type: str = "atomic", keys: tuple[str, ...] = (), go: str = "") -> None:
+    def __init__(self, items: Type, list_type: str = "", keys: tuple[str, ...] = (), go: str = "") -> None:
         super().__init__(go or f"[]{items.go}")
-        self.items, self.list_type, self.keys = items, list_type, keys
+        self.items, self.list_type, self.listed, self.keys = items, list_type or "atomic", bool(list_type), keys
 
 
 class Field:
@@ -191,8 +191,8 @@ def definition(name: str) -> Struct:
 
 
 def leaf_kinds() -> dict[str, str]:
-    """Definitions that are not structs, by their code."""
-    return {_long(name): _data()["definitions"][name] for name, made in _data()["definitions"].items() if "f" not in made}
+    """The definitions that are not structs, each with the last part of its name: `Quantity`, `Time`, …"""
+    return {_long(name): name.rpartition(".")[2] for name, made in _data()["definitions"].items() if "f" not in made}
 
 
 def _long(name: str) -> str:
@@ -224,7 +224,7 @@ def _type(code: str, extras: dict[str, Any]) -> tuple[Type, str]:
         go, _, rest = rest[1:].partition(";")
     if head == "[":
         items, rest = _type(rest, _NOTHING)
-        return List(items, extras.get("lt", "atomic"), tuple(extras.get("lk", ())), go), rest
+        return List(items, extras.get("lt", ""), tuple(extras.get("lk", ())), go), rest
     if head == "{":
         values, rest = _type(rest, _NOTHING)
         return Map(values, go, extras.get("mt") == "atomic"), rest

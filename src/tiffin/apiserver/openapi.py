@@ -1,0 +1,74 @@
+"""The OpenAPI documents: /openapi/v2 in one piece, /openapi/v3 one per group and version.
+
+They are made when somebody asks, from the registry and the schema data, and not kept here: callers cache the bytes.
+Source: Kubernetes' published OpenAPI documents; KEP-2896.
+"""
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from tiffin.apiserver.openapi_paths import Paths, Resource, discovery, for_version_2, tag, words
+from tiffin.apiserver.openapi_schemas import Schemas
+from tiffin.apiserver.registry import Served
+from tiffin.machinery.schema import META
+
+INFO = {"title": "Kubernetes", "version": "1.36"}
+BEARER = {"type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header"}
+VERSION_INFO = "io.k8s.apimachinery.pkg.version.Info"
+
+
+def openapi_v3(kinds: Iterable[Served], group: str, version: str) -> bytes:
+    """The document of one group and version."""
+    schemas = Schemas(3, [(group, version)])
+    paths = _group_version_paths(list(kinds), group, version, schemas)
+    return orjson.dumps({
+        "openapi": "3.0.0", "info": INFO, "paths": dict(sorted(paths.items())),
+        "components": {"schemas": dict(sorted(schemas.made.items())), "securitySchemes": {"BearerToken": BEARER}}})
+
+
+def openapi_v3_index(kinds: Iterable[Served]) -> dict[str, str]:
+    """The documents of version 3 (`api/v1`, `apis/apps/v1`, …) with a hash of what each is made from."""
+    found: dict[str, list[str]] = {}
+    for served in kinds:
+        group, version, plural = served.resource
+        made_from = (plural, served.kind.kind, served.kind.verbs, [s.name for s in served.kind.subresources], getattr(served.type, "source", None))
+        found.setdefault(f"apis/{group}/{version}" if group else f"api/{version}", []).append(repr(made_from))
+    return {path: hashlib.sha512("\n".join(sorted(parts)).encode()).hexdigest().upper() for path, parts in found.items()}
+
+
+def openapi_v2(kinds: Iterable[Served]) -> bytes:
+    """The one document of version 2, of everything."""
+    schemas = Schemas(2)
+    paths: Paths = {}
+    groups: dict[tuple[str, str], list[Served]] = {}
+    for served in kinds:
+        groups.setdefault((served.resource.group, served.resource.version), []).append(served)
+    for (group, version), members in groups.items():
+        paths |= _group_version_paths(members, group, version, schemas)
+    paths |= _general_paths({group for group, _ in groups}, schemas)
+    return orjson.dumps({
+        "swagger": "2.0", "info": INFO, "paths": for_version_2(dict(sorted(paths.items()))), "definitions": dict(sorted(schemas.made.items())),
+        "securityDefinitions": {"BearerToken": BEARER}, "security": [{"BearerToken": []}]})
+
+
+def _group_version_paths(kinds: list[Served], group: str, version: str, schemas: Schemas) -> Paths:
+    base = f"/apis/{group}/{version}/" if group else f"/api/{version}/"
+    name = f"get{words(group)}{version[:1].upper()}{version[1:]}APIResources"
+    paths = discovery(base, name, tag(group, version), schemas.reference(META + "APIResourceList"))
+    for served in kinds:
+        paths |= Resource(served, schemas).paths()
+    return paths
+
+
+def _general_paths(groups: set[str], schemas: Schemas) -> dict[str, Any]:
+    """What lists groups and versions, and the version of the server."""
+    paths = discovery("/api/", "getCoreAPIVersions", "core", schemas.reference(META + "APIVersions"))
+    paths |= discovery("/apis/", "getAPIVersions", "apis", schemas.reference(META + "APIGroupList"))
+    for group in sorted(groups - {""}):
+        label = words(group)[:1].lower() + words(group)[1:]
+        paths |= discovery(f"/apis/{group}/", f"get{words(group)}APIGroup", label, schemas.reference(META + "APIGroup"))
+    return paths | discovery("/version/", "getCodeVersion", "version", schemas.reference(VERSION_INFO))
