@@ -14,7 +14,7 @@ from tiffin.api.core.service_fields import needs_address
 from tiffin.api.core.service_validation import address_errors
 from tiffin.machinery import errors
 from tiffin.machinery.field import FieldError, invalid
-from tiffin.machinery.object import Object, dig, name_of
+from tiffin.machinery.object import Object, name_of
 from tiffin.store.mvcc import Event, EventType
 from tiffin.store.store import Store
 
@@ -167,7 +167,7 @@ class ServiceAllocator:
 
     @staticmethod
     def _wants_ports(spec: Object) -> bool:
-        return spec.get("type") == "NodePort" or spec.get("type") == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is not False
+        return spec.get("type") == "NodePort" or (spec.get("type") == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is not False)
 
     def _health_port(self, obj: Object, spec: Object, held: set[tuple[int, str]], taken: list[tuple[int, str]]) -> None:
         if spec.get("type") != "LoadBalancer" or spec.get("externalTrafficPolicy") != "Local":

@@ -82,7 +82,7 @@ def _check_kind(obj: Object, kind: str, api_version: str) -> None:
             raise errors.bad_request(f"couldn't get version/kind; json parse error: json: cannot unmarshal {_go_type(value)} into Go struct field")
     if given_version and given_version != api_version and (given_kind or kind) == kind:
         raise errors.bad_request(f"the API version in the data ({given_version}) does not match the expected API version ({api_version})")
-    if given_kind and given_kind != kind or given_version and given_version != api_version:
+    if (given_kind and given_kind != kind) or (given_version and given_version != api_version):
         raise errors.bad_request(
             f'{given_kind or kind} in version "{(given_version or api_version).rpartition("/")[2]}" cannot be handled as a {kind}: '
             f'no kind "{given_kind or kind}" is registered for version "{given_version or api_version}" here')

@@ -135,7 +135,7 @@ def _check_segment(part: str) -> None:
 def _verb(method: str, info: RequestInfo, query: Query) -> str:
     verb = VERBS.get(method, "")
     if verb == "get" and not info.subresource:
-        if info.deprecated_watch or not info.name and query.flag("watch"):
+        if info.deprecated_watch or (not info.name and query.flag("watch")):
             return "watch"
         return "get" if info.name else "list"
     if verb == "delete" and not info.name:

@@ -92,8 +92,10 @@ class Discovery:
 
     @staticmethod
     def _response_kind(served: Served, sub: Subresource) -> tuple[str, str, str]:
-        if sub.body:
+        if sub.body and sub.body[:2] != (served.resource.group, served.resource.version):
             return sub.body
+        if sub.body:
+            return "", "", sub.body[2]
         return ("", "", served.kind.kind) if not served.custom else (served.resource.group, served.resource.version, served.kind.kind)
 
     # plain documents

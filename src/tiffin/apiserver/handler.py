@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from tiffin.apiserver import health, metrics
+from tiffin.apiserver import metrics
 from tiffin.apiserver.authn.authenticator import Authenticator
 from tiffin.apiserver.authn.impersonation import Impersonation, wanted_user
 from tiffin.apiserver.authz.attributes import Attributes, Decision, refusal

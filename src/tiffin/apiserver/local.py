@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from tiffin.apiserver import bodies, patches
+from tiffin.apiserver import bodies
 from tiffin.apiserver.authz.attributes import Attributes, refusal
 from tiffin.apiserver.context import Query, RequestContext, RequestInfo
 from tiffin.apiserver.deletion import DeleteOptions

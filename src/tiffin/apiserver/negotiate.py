@@ -76,5 +76,5 @@ def negotiate(accept: str, is_list: bool = False, transforms: bool = True) -> Fo
 
 def check_shape(form: Form, is_list: bool) -> None:
     """406 where a list form is asked of one object or the reverse."""
-    if form.kind == "PartialObjectMetadataList" and not is_list or form.kind == "PartialObjectMetadata" and is_list:
+    if (form.kind == "PartialObjectMetadataList" and not is_list) or (form.kind == "PartialObjectMetadata" and is_list):
         raise errors.not_acceptable(f"the server cannot send {'a list' if is_list else 'one object'} as {form.kind}")

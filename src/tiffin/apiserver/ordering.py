@@ -18,7 +18,7 @@ def ordered(obj: Object, kind: str, api_version: str) -> Object:
     metadata = {}
     for name in _METADATA:
         value = old.get(name)
-        if value or value == 0 and name == "deletionGracePeriodSeconds":
+        if value or (value == 0 and name == "deletionGracePeriodSeconds"):
             metadata[name] = value
     result: Object = {"kind": kind, "apiVersion": api_version, "metadata": metadata}
     for name, value in obj.items():

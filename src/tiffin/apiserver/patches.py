@@ -37,8 +37,7 @@ def patch_type(context: RequestContext, served: Served) -> PatchType:
     if served.custom:
         raise errors.unsupported_media_type(
             f"the body of the request was in an unknown format - accepted media types include: {', '.join([*CUSTOM_TYPES])}")
-    raise errors.ApiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: "
-                          f"{', '.join([*BUILTIN_TYPES, 'application/apply-patch+cbor'])}")
+    raise errors.ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
 
 
 def transform(context: RequestContext, served: Served, kind: PatchType, body: bytes) -> Callable[[Object], Object]:
@@ -143,11 +142,11 @@ def check_applied(context: RequestContext, served: Served, applied: Object) -> N
     if not kind or not version:
         raise errors.bad_request(f"error decoding YAML: Object '{'Kind' if not kind else 'apiVersion'}' is missing in the applied configuration")
     if kind != served.kind.kind or version != served.api_version:
-        raise errors.bad_request(f"Invalid type of the applied object: {version} {kind} cannot be applied to {served.api_version} {served.kind.kind}")
+        raise errors.bad_request(f"invalid object type: {version}, Kind={kind}")
     metadata = applied.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     if not name:
-        raise errors.bad_request("metadata.name must be provided")
+        raise errors.bad_request(f"the name of the object ({context.info.name} based on URL) was undeterminable: name must be provided")
     if name != context.info.name:
         raise errors.bad_request(f"the name of the object ({name}) does not match the name on the URL ({context.info.name})")
 

@@ -51,7 +51,7 @@ def match_violations(query: Query, watch: bool) -> list[FieldError]:
     found: list[FieldError] = []
     if watch:
         if initial is not None:
-            if query.flag("sendInitialEvents") and match != "NotOlderThan" or not query.flag("sendInitialEvents") and match not in ("", "NotOlderThan"):
+            if (query.flag("sendInitialEvents") and match != "NotOlderThan") or (not query.flag("sendInitialEvents") and match not in ("", "NotOlderThan")):
                 if not match:
                     found.append(forbidden(MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
                 else:
@@ -94,7 +94,7 @@ def list_options(query: Query, current: int) -> ListOptions:
         return ListOptions(limit, *_decode_token(token))
     if revision > current:
         raise _future(revision, current)
-    exact = query.text(MATCH) == "Exact" or limit and revision and query.text(MATCH) != "NotOlderThan"
+    exact = query.text(MATCH) == "Exact" or (limit and revision and query.text(MATCH) != "NotOlderThan")
     return ListOptions(limit, revision if exact else 0, None)
 
 

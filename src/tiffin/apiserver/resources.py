@@ -57,7 +57,7 @@ class Resources:
             raise errors.path_not_found()
         if info.subresource:
             return await self._subresource(context, served, request)
-        if not info.verb or info.verb not in (*kind.verbs, "watch") or info.deprecated_watch and "watch" not in kind.verbs:
+        if not info.verb or info.verb not in (*kind.verbs, "watch") or (info.deprecated_watch and "watch" not in kind.verbs):
             raise errors.path_not_found() if info.name and not kind.stored else errors.method_not_allowed()
         if (info.verb == "create") is bool(info.name) and info.verb not in ("list", "watch", "deletecollection"):
             raise errors.method_not_allowed()

@@ -16,11 +16,15 @@ from tiffin.apiserver.render import Renderer, respond
 from tiffin.apiserver.writes import Writes
 from tiffin.client.client import PatchType
 from tiffin.machinery import errors
+from tiffin.machinery.field import invalid
+from tiffin.machinery.managedfields import apply, parent_entries, scale_entries, update_managers
 from tiffin.machinery.object import Key, Object
+from tiffin.machinery.timestamps import format_time
 from tiffin.net.http import Request, Response
 
 SCALE = ("autoscaling", "v1", "Scale")
 SCHEMA = "io.k8s.api.autoscaling.v1.Scale"
+REPLICAS = ("spec", "replicas")
 SCALE_KIND = Kind("autoscaling", "v1", "Scale", "scales", SCHEMA)
 
 
@@ -39,48 +43,62 @@ class ScaleHandler:
             if entry is None:
                 raise errors.not_found(served.group_resource, key.name)
             return respond(Renderer(self.served, form, context.now).transform(scale_of(entry.object)), form)
-        if context.info.verb == "update":
-            change = self._put(context, request)
-        else:
-            change = self._patch(context, served, request)
+        applies = context.info.verb == "patch" and patches.patch_type(context, served) is PatchType.APPLY
+        change = self._put(context, request) if context.info.verb == "update" else self._patch(context, served, request)
 
         def scaled(old: Object) -> Object:
-            new: Object = orjson.loads(orjson.dumps(old))
-            new["metadata"].pop("resourceVersion", None)
-            scale = change(scale_of(old))
+            before = scale_of(old)
+            before["metadata"]["managedFields"] = scale_entries(old["metadata"].get("managedFields") or [], REPLICAS)
+            scale = change(before)
             _check(scale, served, key, old)
-            revision = scale["metadata"].get("resourceVersion")
-            new = apply_scale(new, scale)
-            if revision:
-                new["metadata"]["resourceVersion"] = revision
-            return new
+            if not applies:
+                update_managers(
+                    scale, before, self.served.type, manager=context.manager, api_version="autoscaling/v1", subresource="scale", now=format_time(context.now))
+            return _scaled(old, scale, served)
 
-        written = await self.writes.update(context, served, key, scaled, subresource=_scale_update(served.kind))
+        written = await self.writes.update(context, served, key, scaled, subresource=_scale_update(served.kind), applied=True)
         return respond(scale_of(written.entry.object), form)
 
     @staticmethod
     def _put(context: RequestContext, request: Request) -> Callable[[Object], Object]:
         read_options(context, "UpdateOptions")
         given = bodies.read_typed(context, request.body, SCALE, SCHEMA)
-        if (given.get("metadata") or {}).get("name") != context.info.name:
-            name = (given.get("metadata") or {}).get("name") or ""
-            raise errors.bad_request(
-                f"the name of the object ({name}) does not match the name on the URL ({context.info.name})" if name else
-                f"the name of the object ({context.info.name} based on URL) was undeterminable: name must be provided")
-        return lambda old: given
+        data = orjson.dumps(given)
+        return lambda before: orjson.loads(data)  # type: ignore[no-any-return]
 
     def _patch(self, context: RequestContext, served: Served, request: Request) -> Callable[[Object], Object]:
         kind = patches.patch_type(context, served)
         read_options(context, "PatchOptions", kind is PatchType.APPLY)
-        if kind is PatchType.APPLY:
-            applied = patches.parse_applied(context, request.body)
-            return lambda old: {**old, "spec": applied.get("spec") or {}}
-        return patches.transform(context, self.served, kind, request.body)
+        if kind is not PatchType.APPLY:
+            return patches.transform(context, self.served, kind, request.body)
+        applied = patches.parse_applied(context, request.body)
+        patches.check_applied(context, self.served, applied)
+
+        def apply_to(before: Object) -> Object:
+            result = apply(
+                before, applied, self.served.type, manager=context.field_manager, force=context.query.flag("force"), api_version="autoscaling/v1",
+                subresource="scale", now=format_time(context.now), reset_fields=(("status",),))
+            bodies.decode_typed(result, self.served.type, "Scale", "v1")
+            return result
+
+        return apply_to
+
+
+def _scaled(old: Object, scale: Object, served: Served) -> Object:
+    """The object with the replicas of a Scale, and its field owners with those of the Scale."""
+    new: Object = apply_scale(orjson.loads(orjson.dumps(old)), scale)
+    owners = parent_entries(old["metadata"].get("managedFields") or [], scale["metadata"].get("managedFields") or [], REPLICAS, served.api_version)
+    new["metadata"]["managedFields"] = owners
+    new["metadata"]["resourceVersion"] = scale["metadata"].get("resourceVersion") or ""
+    return new
 
 
 def _check(scale: Object, served: Served, key: Key, old: Object) -> None:
-    from tiffin.machinery.field import invalid
-
+    given = (scale.get("metadata") or {}).get("name") or ""
+    if given != key.name:
+        raise errors.bad_request(
+            f"the name of the object ({given}) does not match the name on the URL ({key.name})" if given else
+            f"the name of the object ({key.name} based on URL) was undeterminable: name must be provided")
     replicas = (scale.get("spec") or {}).get("replicas", 0)
     if replicas < 0:
         raise errors.invalid("Scale", "autoscaling", key.name, [invalid("spec.replicas", replicas, "must be greater than or equal to 0")])

@@ -30,14 +30,11 @@ from tiffin.apiserver.proxying import Proxying
 from tiffin.apiserver.reads import Reads
 from tiffin.apiserver.registry import Registry
 from tiffin.apiserver.resources import Resources
-from tiffin.apiserver.nodes import NodeDirectory
-from tiffin.apiserver.proxying import Proxying
 from tiffin.apiserver.reviews import Reviews, TokenRequests
 from tiffin.apiserver.scale import ScaleHandler
 from tiffin.apiserver.stored import StoreReader
 from tiffin.apiserver.streaming import Streaming
 from tiffin.apiserver.tokenrequests import token_handler
-from tiffin.apiserver.streaming import Streaming
 from tiffin.apiserver.user import AUTHENTICATED, MASTERS, User, service_account_groups, service_account_name
 from tiffin.apiserver.watch import Watches
 from tiffin.apiserver.writes import Writes, random_suffix
@@ -45,7 +42,6 @@ from tiffin.machinery.object import Object, key_of
 from tiffin.net import jws
 from tiffin.net.pki import Pki
 from tiffin.net.server import Server
-from tiffin.net.tlsclient import client_context
 from tiffin.net.tlsclient import client_context
 from tiffin.store.store import Mismatch, Store, Write
 

@@ -20,7 +20,7 @@ from tiffin.apiserver.registry import Served
 from tiffin.apiserver.render import Renderer
 from tiffin.apiserver.selection import Selection
 from tiffin.machinery import errors
-from tiffin.machinery.decode import decode_object
+from tiffin.machinery.managedfields import zero
 from tiffin.machinery.object import Object
 from tiffin.net.http import Response, Writer
 from tiffin.store.mvcc import Compacted, Entry, Event, EventType, FutureRevision, with_revision
@@ -94,7 +94,7 @@ class Watcher:
     def _sink(self, events: Sequence[Event]) -> None:
         pieces = []
         for event in events:
-            if self.namespace and event.entry.key.namespace != self.namespace or not self._named(event.entry):
+            if (self.namespace and event.entry.key.namespace != self.namespace) or not self._named(event.entry):
                 continue
             piece = self._event(event)
             if piece:
@@ -145,19 +145,12 @@ class Watcher:
         if initial_end:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         obj: Object = {"kind": self.served.kind.kind, "apiVersion": self.served.api_version, "metadata": metadata}
+        if not self.served.custom:
+            obj = {**zero(self.served.type), **obj}
         if self.form.kind == "Table":
             columns, self.columns_sent = not self.columns_sent, True
-            table = self.renderer.table([], metadata, columns)
-            table["rows"] = [{"cells": self._empty_cells(obj), "object": {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{self.form.version}", "metadata": {"resourceVersion": metadata["resourceVersion"]}}}]
-            return self._line("BOOKMARK", table)
-        if self.form.kind:
-            return self._line("BOOKMARK", {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{self.form.version}", "metadata": metadata})
-        if not self.served.custom:
-            decode_object(obj, self.served.type)  # Go writes the empty fields that are not omitted
-        return self._line("BOOKMARK", obj)
-
-    def _empty_cells(self, obj: Object) -> list[object]:
-        return self.renderer.row(obj)["cells"]
+            return self._line("BOOKMARK", self.renderer.table([obj], {"resourceVersion": str(revision)}, columns))
+        return self._line("BOOKMARK", self.renderer.transform(obj))
 
     def send_bookmark(self) -> None:
         """Called by the timer that all watchers share."""

@@ -20,7 +20,7 @@ import orjson
 from tiffin.api.kind import Context, Kind, Subresource
 from tiffin.apiserver.admission.chain import Admission
 from tiffin.apiserver.context import RequestContext
-from tiffin.apiserver.deletion import Deletion, DeleteOptions, check_preconditions, decide
+from tiffin.apiserver.deletion import DeleteOptions, Deletion, check_preconditions, decide
 from tiffin.apiserver.ordering import ordered
 from tiffin.apiserver.registry import Served
 from tiffin.machinery import errors
@@ -185,7 +185,7 @@ class Writes:
             except Mismatch as mismatch:
                 if mismatch.current is None:
                     raise errors.not_found(served.group_resource, key.name) from None
-                if explicit or attempts and attempt >= attempts:
+                if explicit or (attempts and attempt >= attempts):
                     raise errors.conflict(served.group_resource, key.name, errors.MODIFIED) from None
 
     async def _update_once(
@@ -268,7 +268,8 @@ class Writes:
             check_preconditions(served.kind, key.name, old, options)
             decision = decide(served.kind, old, options, context.now)
             if decision.replacement is None or context.dry_run or options.dry_run:
-                return decision.replacement or old, decision.gone
+                replacement = decision.replacement
+                return ordered(replacement, served.kind.kind, served.kind.api_version) if replacement else old, decision.gone
             try:
                 return await self._carry_out(served, key, current, decision)
             except Mismatch as mismatch:
@@ -277,10 +278,14 @@ class Writes:
 
     async def _carry_out(self, served: Served, key: Key, current: Entry, decision: Deletion) -> tuple[Object, bool]:
         assert decision.replacement is not None
+        if decision.gone and served.kind.grace_period is not None:
+            marked = ordered(decision.replacement, served.kind.kind, served.kind.api_version)
+            await self.store.commit(Write(served.storage, key, marked, current.revision), Write(served.storage, key, None, None))
+            return marked, True
         if decision.gone:
             await self.store.commit(Write(served.storage, key, None, current.revision))
             self._hook(served.kind, "after_delete", current.object)
-            return (decision.replacement if served.kind.grace_period else current.object), True
+            return current.object, True
         stored = ordered(decision.replacement, served.kind.kind, served.kind.api_version)
         (entry,) = await self.store.commit(Write(served.storage, key, stored, current.revision))
         return entry.object, False

@@ -9,6 +9,7 @@ PyYAML is imported when first needed: most servers never see YAML. Source: sigs.
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from typing import Any
 
@@ -61,18 +62,36 @@ def parse_yaml(body: bytes) -> tuple[Object, list[Problem]]:
 
 
 def dump_yaml(obj: Any) -> bytes:
-    """YAML with sorted keys, as `Accept: application/yaml` gets it."""
+    """YAML with sorted keys, as `Accept: application/yaml` gets it: Go's choice of quotes, literal blocks for several lines."""
+    import yaml
+
+    text: bytes = yaml.dump(obj, Dumper=_dumper(), encoding="utf-8", allow_unicode=True, default_flow_style=False)
+    return text
+
+
+@functools.cache
+def _dumper() -> Any:
     import yaml
 
     class Dumper(yaml.CSafeDumper):
-        """Quotes every text that Go would read as something else."""
+        """Double quotes for every text that would be read as something else."""
 
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
-    Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]$"), list("yYnN"))  # type: ignore[no-untyped-call]
-    text: bytes = yaml.dump(obj, Dumper=Dumper, encoding="utf-8", allow_unicode=True, default_flow_style=False, width=1 << 30)
-    return text
+    plain = yaml.CSafeDumper("")
+    readable = "tag:yaml.org,2002:str", "tag:yaml.org,2002:yaml"
+
+    def text(dumper: Any, value: str) -> Any:
+        style = None
+        if "\n" in value:
+            style = "|"
+        elif value in _WORDS or plain.resolve(yaml.ScalarNode, value, (True, False)) not in readable:
+            style = '"'
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    return Dumper
 
 
 def _words(error: Any) -> str:
