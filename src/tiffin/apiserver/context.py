@@ -12,6 +12,7 @@ from tiffin.machinery.object import Resource
 
 SPECIAL_VERBS = {"proxy": "proxy"}
 VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+NO_RESOURCE = Resource("", "", "")
 BOOLEAN_FALSE = ("0", "false", "False", "FALSE", "f", "F")
 
 
@@ -25,7 +26,7 @@ class RequestInfo:
     verb: str
     path: str
     is_resource: bool = False
-    resource: Resource = Resource("", "", "")
+    resource: Resource = NO_RESOURCE
     namespace: str = ""
     name: str = ""
     subresource: str = ""

@@ -6,9 +6,7 @@ from the registry keeps `Registry.generation` with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
 from functools import cached_property
-from typing import Any
 
 import orjson
 
@@ -52,15 +50,6 @@ class Served:
     @property
     def columns(self) -> tuple[Column, ...]:
         return (self.version.columns if self.version else None) or self.kind.columns
-
-    @property
-    def field_selectors(self) -> Mapping[str, Callable[[Object], str]]:
-        own = self.version.field_selectors if self.version else None
-        return self.kind.field_selectors if own is None else own
-
-    @property
-    def row(self) -> Callable[[Object, datetime], list[Any]] | None:
-        return (self.version.row if self.version else None) or self.kind.row
 
     @property
     def field_selectors(self) -> Mapping[str, Callable[[Object], str]]:
