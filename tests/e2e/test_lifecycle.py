@@ -35,7 +35,10 @@ def container(cluster: Cluster) -> str:
 
 def fetch(cluster: Cluster) -> str:
     """The page, from the pod's own address: the host reaches pods."""
-    address = cluster.jsonpath(f"pod {POD}", "{.status.podIP}")
+    return page_at(cluster.jsonpath(f"pod {POD}", "{.status.podIP}"))
+
+
+def page_at(address: str) -> str:
     return subprocess.run(["curl", "--silent", "--max-time", "5", f"http://{address}/"], text=True, capture_output=True, check=False).stdout
 
 
@@ -67,10 +70,11 @@ def test_containers_outlive_their_masters(own_cluster: Cluster, image_files: dic
     before = run_hello(own_cluster, image_files)
     own_cluster.kubectl("create", "configmap", "acknowledged")
     spared = {name: own_cluster.pid(name) for name in ("server", "node-1", "node-1-containerd") if name not in victims}
+    address = own_cluster.jsonpath(f"pod {POD}", "{.status.podIP}")
     for victim in victims:
         os.kill(own_cluster.pid(victim), signal.SIGKILL)
     assert own_cluster.tiffin("status", check=False).returncode == 1
-    assert "Hello from Chapter 2" in fetch(own_cluster)
+    assert "Hello from Chapter 2" in page_at(address)
 
     own_cluster.up()
     assert {name: own_cluster.pid(name) for name in spared} == spared, "what was alive was left alone"

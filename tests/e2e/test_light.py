@@ -25,7 +25,7 @@ def test_credentials(light_cluster: Cluster) -> None:
 
 
 def test_logs(light_cluster: Cluster) -> None:
-    assert "server | " in light_cluster.tiffin("logs").stdout
+    assert "server   | " in light_cluster.tiffin("logs").stdout
     assert light_cluster.tiffin("logs", "server", "--tail", "1").stdout.count("\n") == 1
     unknown = light_cluster.tiffin("logs", "nonsense", check=False)
     assert unknown.returncode == 1 and "there are logs of: server, simulate" in unknown.stderr

@@ -226,8 +226,9 @@ def _state(layout: Layout) -> ClusterState:
 
 
 def _welcome(layout: Layout, state: ClusterState, server: str, is_current: bool, seconds: float) -> None:
-    real, simulated = state.nodes, state.simulated
-    nodes = ", ".join(filter(None, (f"{real} node{'s' if real != 1 else ''}" if real else "", f"{simulated} simulated" if simulated else ""))) or "no nodes"
+    real = state.nodes
+    counts = [(real, "node"), (state.simulated, "simulated node")]
+    nodes = ", ".join(f"{count} {what}{'s' if count != 1 else ''}" for count, what in counts if count) or "no nodes"
     print(f"\nCluster {layout.name} is up at {server} with {nodes} ({seconds:.1f} s).\n\nNext:")
     kubectl = "kubectl" if is_current else f"kubectl --context {layout.context}"
     if not is_current:
