@@ -37,13 +37,13 @@ class Log(Protocol):
         """All records in order of revision."""
         ...
 
-    def compact(self, dead: Sequence[int]) -> None:
-        """Forgets records that nobody needs."""
+    def compact(self, dead: Sequence[int], compacted: int) -> None:
+        """Forgets records that no state from the revision `compacted` on needs."""
         ...
 
     @property
     def compacted(self) -> int:
-        """The highest revision that was ever forgotten; history up to it has gaps."""
+        """The oldest revision whose state can still be told; history before it has gaps."""
         ...
 
     def close(self) -> None: ...
@@ -61,7 +61,7 @@ class MemoryLog:
     def replay(self) -> Iterator[Record]:
         return iter(())
 
-    def compact(self, dead: Sequence[int]) -> None:
+    def compact(self, dead: Sequence[int], compacted: int) -> None:
         """Nothing was kept."""
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple
@@ -166,17 +166,17 @@ class Mvcc:
         return Page([entries[key] for key in table.keys[low:end]], self.revision, high - end)
 
     def _list_past(self, resource: str, namespace: str | None, after: Key | None, limit: int, revision: int) -> Page:
-        changed: dict[str, Entry | None] = {}
+        first: dict[str, Entry | None] = {}
         for event in self._events_after(resource, revision):
-            changed.setdefault(path_of(event.entry.key), event.previous)
+            first.setdefault(path_of(event.entry.key), event.previous)
+        changed = {path: entry for path, entry in first.items() if entry is not None}
         table = self._table(resource)
         keys = table.keys
-        if changed:
-            keys = sorted({k for k in keys if changed.get(k, True)} | {k for k, entry in changed.items() if entry})
+        if first:
+            keys = sorted({path for path in keys if path not in first} | changed.keys())
         low, high = self._bounds(keys, namespace, after)
         end = min(high, low + limit) if limit else high
-        entries = [changed[k] if k in changed else table.entries[k] for k in keys[low:end]]
-        return Page([e for e in entries if e], revision, high - end)
+        return Page([_copy(changed[k]) if k in changed else table.entries[k] for k in keys[low:end]], revision, high - end)
 
     @staticmethod
     def _bounds(keys: Sequence[str], namespace: str | None, after: Key | None) -> tuple[int, int]:
@@ -195,7 +195,7 @@ class Mvcc:
         if revision < self.compacted:
             raise Compacted(revision, self.compacted)
 
-    def _events_after(self, resource: str, revision: int) -> list[Event]:
+    def _events_after(self, resource: str, revision: int) -> Sequence[Event]:
         self.check_revision(revision)
         if revision == self.revision:
             return []
@@ -212,6 +212,7 @@ class Mvcc:
         sinks[number] = sink
         if past:
             sink(past)
+            _settle(past)
 
         def stop() -> None:
             sinks.pop(number, None)
@@ -229,21 +230,19 @@ class Mvcc:
         type = EventType.MODIFIED if previous else EventType.ADDED
         return Event(resource, type, Entry(key, revision, data, obj), previous)
 
-    def apply(self, events: Sequence[Event]) -> list[int]:
+    def apply(self, events: Sequence[Event]) -> Sequence[int]:
         """Puts events into the index, tells the watchers, and gives the revisions that fell out of the window with it."""
         by_resource: dict[str, list[Event]] = {}
         for event in events:
             self._put(event)
             by_resource.setdefault(event.resource, []).append(event)
-        for resource, changes in by_resource.items():
-            for sink in list(self._tables[resource].sinks.values()):
+        # Who is told is fixed before anyone is: a watch that begins meanwhile gets these events as its past.
+        told = [(self._tables[resource].sinks, number, changes) for resource, changes in by_resource.items() for number in self._tables[resource].sinks]
+        for sinks, number, changes in told:
+            sink = sinks.get(number)
+            if sink is not None:
                 sink(changes)
-        for event in events:
-            event.wire = None
-            if event.previous is not None:
-                event.previous.forget_object()
-                if event.type is EventType.DELETED:
-                    event.entry.forget_object()
+        _settle(events)
         return self._trim()
 
     def _put(self, event: Event) -> None:
@@ -264,7 +263,7 @@ class Mvcc:
         if event.previous is not None:
             self._window_bytes += len(event.previous.data)
 
-    def _trim(self) -> list[int]:
+    def _trim(self) -> Sequence[int]:
         """Drops the oldest events beyond the limits; gives the revisions whose records no state needs any more."""
         dead: list[int] = []
         max_events, max_bytes = self._limits
@@ -279,11 +278,26 @@ class Mvcc:
         return dead
 
 
+def _copy(entry: Entry) -> Entry:
+    """A superseded version for one reader: what that one decodes is not kept for as long as the window is."""
+    return Entry(entry.key, entry.revision, entry.data)
+
+
+def _settle(events: Iterable[Event]) -> None:
+    """Gives back what watchers decoded and encoded of events that are past, except for the live objects."""
+    for event in events:
+        event.wire = None
+        if event.previous is not None:
+            event.previous.forget_object()
+            if event.type is EventType.DELETED:
+                event.entry.forget_object()
+
+
 _FIELD = b'"resourceVersion":"'
 
 
 def with_revision(data: bytes, revision: int) -> bytes:
-    """The encoding with another metadata.resourceVersion; falls back to decoding where the text is ambiguous."""
+    """A stored encoding with another metadata.resourceVersion; falls back to decoding where the text is ambiguous."""
     if data.count(_FIELD) == 1:
         head, _, tail = data.partition(_FIELD)
         return b"%b%b%d%b" % (head, _FIELD, revision, tail[tail.index(b'"'):])

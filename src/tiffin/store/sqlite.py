@@ -58,8 +58,7 @@ class SqliteLog:
         for row in self._db.execute("SELECT revision, resource, namespace, name, data FROM log ORDER BY revision"):
             yield Record(*row)
 
-    def compact(self, dead: Sequence[int]) -> None:
-        compacted = max(self.compacted, *dead) if dead else self.compacted
+    def compact(self, dead: Sequence[int], compacted: int) -> None:
         try:
             self._db.execute("BEGIN")
             self._db.executemany("DELETE FROM log WHERE revision=?", [(revision,) for revision in dead])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import NamedTuple
 
@@ -45,13 +45,14 @@ class Mismatch(Exception):
 
 
 class _Batch:
-    __slots__ = ("compact", "compact_again", "events", "records", "waiters")
+    __slots__ = ("compact", "compact_again", "compacted", "events", "records", "waiters")
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.records: list[Record] = []
         self.waiters: list[asyncio.Future[None]] = []
         self.compact: list[int] = []
+        self.compacted = 0
         self.compact_again = False
 
 
@@ -79,6 +80,7 @@ class Store:
                 continue  # its creation was forgotten already, the deletion not yet
             self._dead += index.apply([index.event(record.resource, key, record.revision, record.data, None, previous)])
         index.compacted = max(index.compacted, self._log.compacted)
+        index.revision = max(index.revision, index.compacted)  # the last records may be deletions, and forgotten
         return index.revision
 
     # reading
@@ -109,8 +111,8 @@ class Store:
 
     # writing
 
-    async def commit(self, *writes: Write) -> list[Entry]:
-        """Makes the writes durable together, in order; gives the entries (for deletions the last content).
+    async def commit(self, *writes: Write) -> Sequence[Entry]:
+        """Makes the writes durable together, in order; gives the entries (for deletions the last content). No two share a key.
 
         Raises `Mismatch` before anything is written, or `LogError` when the log could not take them.
         """
@@ -120,7 +122,8 @@ class Store:
                 raise Mismatch(write, current)
             if write.object is None and current is None:
                 raise Mismatch(write, None)
-        events = [self._stage(write) for write in writes]
+        encoded = [self._encode(write, revision) for revision, write in enumerate(writes, self._revision + 1)]
+        events = [self._stage(write, data) for write, data in zip(writes, encoded)]
         await self._landing()
         return [event.entry for event in events]
 
@@ -129,12 +132,16 @@ class Store:
         if (resource, key) in self._pending:
             await self._landing()
 
-    def _stage(self, write: Write) -> Event:
+    @staticmethod
+    def _encode(write: Write, revision: int) -> bytes | None:
+        if write.object is None:
+            return None
+        write.object["metadata"]["resourceVersion"] = str(revision)
+        return orjson.dumps(write.object)
+
+    def _stage(self, write: Write, data: bytes | None) -> Event:
         self._revision += 1
-        revision, data = self._revision, None
-        if write.object is not None:
-            write.object["metadata"]["resourceVersion"] = str(revision)
-            data = orjson.dumps(write.object)
+        revision = self._revision
         previous = self.newest(write.resource, write.key)
         event = self.index.event(write.resource, write.key, revision, data, write.object, previous)
         self._pending[write.resource, write.key] = event
@@ -155,6 +162,7 @@ class Store:
         batch, self._batch = self._batch, _Batch()
         if len(self._dead) >= COMPACT_EVERY:
             batch.compact, self._dead = self._dead, []
+            batch.compacted = self.index.compacted
         if not self._log.durable:
             self._landed(batch, self._write(batch))
             return
@@ -174,9 +182,12 @@ class Store:
             self._log.append(batch.records)
         except LogError as error:
             return error
+        except Exception as error:  # whatever it is, the writers must hear of it and the next batch gets its try
+            logger.exception("the log failed")
+            return LogError(repr(error))
         try:
             if batch.compact:
-                self._log.compact(batch.compact)
+                self._log.compact(batch.compact, batch.compacted)
         except LogError:
             logger.warning("compaction postponed", exc_info=True)
             batch.compact_again = True
