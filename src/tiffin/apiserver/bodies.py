@@ -11,7 +11,7 @@ from tiffin.apiserver.registry import Served
 from tiffin.machinery import errors
 from tiffin.machinery.decode import DecodeError, Problem, decode_object, parse_json, parse_yaml, strict_error, strict_problems
 from tiffin.machinery.object import Object
-from tiffin.machinery.protobuf import parse_protobuf
+from tiffin.machinery.protodecode import parse_protobuf
 from tiffin.machinery.schema import Type, definition
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiffin.machinery.decode import DecodeError, decode_object
-from tiffin.machinery.protobuf import parse_protobuf
+from tiffin.machinery.protodecode import parse_protobuf
 from tiffin.machinery.schema import definition
 
 
@@ -79,7 +79,7 @@ def test_leaves_lists_and_embedded_structs() -> None:
 
 
 def test_times_named_lists_and_raw_values() -> None:
-    times = message((8, message((1, 0), (2, 0))), (9, message((1, 1767225600))), (17, message((1, "m"), (7, message((1, b'{"f:data":{}}'))))))
+    times = message((8, message()), (9, message((1, 1767225600))), (17, message((1, "m"), (7, message((1, b'{"f:data":{}}'))))))
     metadata = parse_protobuf(body("v1", "ConfigMap", message((1, times))))["metadata"]
     assert metadata == {
         "creationTimestamp": None, "deletionTimestamp": "2026-01-01T00:00:00Z", "managedFields": [{"manager": "m", "fieldsV1": {"f:data": {}}}],
