@@ -6,7 +6,9 @@ from the registry keeps `Registry.generation` with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 import orjson
 
@@ -50,6 +52,11 @@ class Served:
     @property
     def columns(self) -> tuple[Column, ...]:
         return (self.version.columns if self.version else None) or self.kind.columns
+
+    @property
+    def row(self) -> Callable[[Object, datetime], list[Any]] | None:
+        """The function for the cells of a table row, if the kind has one."""
+        return (self.version.row if self.version else None) or self.kind.row
 
     @property
     def field_selectors(self) -> Mapping[str, Callable[[Object], str]]:
