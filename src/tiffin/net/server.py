@@ -3,7 +3,8 @@
 Rules
 * Requests of one connection are answered one after the other; a few may be read ahead, then reading pauses.
 * Everything a peer can make grow is bounded: header bytes, body bytes, connections in all and per peer, the time to send
-  headers and body, unread answers. What goes beyond is answered once if possible, and the connection is closed.
+  headers and body and to take an answer. What goes beyond is answered once, after the requests before it, and the connection
+  is closed; what still comes in meanwhile is read and dropped, for a close with bytes unread would take the answer with it.
 * An upgrade begins only when the handler's response asks for it; a refused upgrade closes the connection.
 * A handler never sees the transport, and an exception that leaves it is answered with a plain 500 and logged.
 """
@@ -13,12 +14,15 @@ import asyncio
 import logging
 import ssl
 from collections import Counter, deque
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import cast
 
 import httptools
 
+from tiffin.net.deadline import Deadline
 from tiffin.net.http import Handler, Request, Response
 from tiffin.net.wire import keep_alive
 
@@ -26,6 +30,10 @@ logger = logging.getLogger(__name__)
 
 HIGH_WATER = 1 << 20
 """Bytes buffered for a slow peer before `drain` waits."""
+READ_SIZE = 256 << 10
+"""The most that the transport hands over at once."""
+LINGER = 1.0
+"""Seconds a refused peer is listened to, so that it can read why."""
 
 _STATUS_LINE = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 
@@ -38,17 +46,28 @@ class Limits:
     body: int = 3 << 20
     receive_timeout: float = 30.0
     idle_timeout: float = 240.0
+    send_timeout: float = 120.0
+    """For a whole answer to be taken; streams have no such limit."""
     connections: int = 10_000
     connections_per_peer: int = 5_000
     read_ahead: int = 8
 
 
+Refusal = Callable[[int, str], Response]
+"""Words the answer to what cannot become a request, from its status and the reason."""
+
+
+def plain_refusal(status: int, reason: str) -> Response:
+    return Response(status, {"Content-Type": "text/plain; charset=utf-8"}, reason.encode())
+
+
 class Server:
     """Accepts connections for one handler. `start` listens, `stop` finishes what is under way and closes the rest."""
 
-    def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
+    def __init__(self, handler: Handler, limits: Limits | None = None, refusal: Refusal = plain_refusal) -> None:
         self.handler = handler
         self.limits = limits or Limits()
+        self.refusal = refusal
         self.connections: set[_Http] = set()
         self.by_peer: Counter[str] = Counter()
         self.stopping = False
@@ -57,8 +76,8 @@ class Server:
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listens on one more address; gives the port, which matters where `port` is 0."""
         loop = asyncio.get_running_loop()
-        handshake = {"ssl_handshake_timeout": 15.0} if tls else {}
-        listener = await loop.create_server(lambda: _Http(self), host, port, ssl=tls, backlog=1024, **handshake)
+        handshake = 15.0 if tls else None
+        listener = await loop.create_server(lambda: _Http(self), host, port, ssl=tls, backlog=1024, ssl_handshake_timeout=handshake)
         self._listeners.append(listener)
         return listener.sockets[0].getsockname()[1]
 
@@ -92,9 +111,9 @@ class _Http(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._queue: deque[tuple[Request, bool]] = deque()
         self._wake: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = Deadline(self.abort)
         self._paused_reading = False
-        self._closing = False
+        self._refusal: Response | None = None
         self._lost = False
         self._lost_waiters: list[asyncio.Future[None]] = []
         self._drain_waiter: asyncio.Future[None] | None = None
@@ -102,15 +121,19 @@ class _Http(asyncio.Protocol):
         self._chunked = False
         self._upgraded: asyncio.StreamReader | None = None
         self._upgrade_requested = False
+        self._early = b""
+        self._receiving = False
+        self._receipt_limited = True
         self._reset_message()
 
     def _reset_message(self) -> None:
         self._target = b""
         self._headers: dict[str, str] = {}
+        self._headers_complete = False
         self._body: list[bytes] = []
         self._header_bytes = 0
+        self._unparsed = 0
         self._body_bytes = 0
-        self._receiving = False
 
     # the transport speaks
 
@@ -130,7 +153,7 @@ class _Http(asyncio.Protocol):
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._certificate = tls.getpeercert(True)
-        self._set_timer(limits.receive_timeout)
+        self._deadline.set(limits.receive_timeout)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lost = True
@@ -138,7 +161,7 @@ class _Http(asyncio.Protocol):
         self.server.by_peer[self.peer] -= 1
         if not self.server.by_peer[self.peer]:
             del self.server.by_peer[self.peer]
-        self._set_timer(0)
+        self._deadline.close()
         if self._upgraded is not None:
             self._upgraded.feed_eof()
         for waiter in (self._wake, self._drain_waiter, *self._lost_waiters):
@@ -154,6 +177,8 @@ class _Http(asyncio.Protocol):
             if len(self._early) > HIGH_WATER:
                 self.abort()
             return
+        if self._refusal is not None:
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -163,8 +188,19 @@ class _Http(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(400, "400 Bad Request")
         else:
-            if self._receiving and self._timer is None:
-                self._set_timer(self.server.limits.receive_timeout)
+            if self._receiving:
+                self._watch_receipt(len(data))
+
+    def _watch_receipt(self, size: int) -> None:
+        """A message is there in part: limits its time, and the size of a header that the parser still gathers."""
+        limits = self.server.limits
+        if not self._receipt_limited:
+            self._receipt_limited = True
+            self._deadline.set(limits.receive_timeout)
+        if not self._headers_complete:
+            self._unparsed += size
+            if self._unparsed > limits.headers + READ_SIZE:
+                self._refuse_headers()
 
     def eof_received(self) -> bool:
         if self._upgraded is not None:
@@ -192,6 +228,8 @@ class _Http(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count_header(len(name) + len(value))
+        if self._headers_complete:
+            return  # a trailer: counted, and of no meaning
         key, text = name.decode("latin-1").lower(), value.decode("utf-8", "surrogateescape")
         present = self._headers.get(key)
         self._headers[key] = text if present is None else f"{present}, {text}"
@@ -199,10 +237,11 @@ class _Http(asyncio.Protocol):
     def _count_header(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > self.server.limits.headers:
-            self._refuse(431, "Request Header Fields Too Large")
+            self._refuse_headers()
             raise ValueError("headers too large")
 
     def on_headers_complete(self) -> None:
+        self._headers_complete = True
         length = self._headers.get("content-length", "")
         if length.isdecimal() and int(length) > self.server.limits.body:
             self._refuse_body()
@@ -219,10 +258,9 @@ class _Http(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         parser = self._parser
-        self._receiving = False
-        self._set_timer(0)
+        self._receiving = self._receipt_limited = False
+        self._deadline.clear()
         self._upgrade_requested = parser.should_upgrade()
-        self._early = b""
         request = Request(
             parser.get_method().decode("latin-1"), self._target.decode("latin-1"), self._headers,
             self._body[0] if len(self._body) == 1 else b"".join(self._body), self.peer, self._certificate)
@@ -235,22 +273,27 @@ class _Http(asyncio.Protocol):
             self._paused_reading = True
             self.transport.pause_reading()
 
+    def _refuse_headers(self) -> None:
+        self._refuse(431, "431 Request Header Fields Too Large")
+
     def _refuse_body(self) -> None:
         self._refuse(413, f"Request entity too large: limit is {self.server.limits.body}")
 
-    def _refuse(self, status: int, text: str) -> None:
-        """Answers what cannot become a request, unless an earlier one is still being answered, and closes."""
-        if not self._closing and self.task is None or self._wake is not None:
-            self._send(Request("GET", "/", {}), Response(status, {"Content-Type": "text/plain; charset=utf-8"}, text.encode()), False)
-        self._closing = True
-        self.transport.close()
+    def _refuse(self, status: int, reason: str) -> None:
+        """Nothing more is taken from this peer; it is told so after the answers to its earlier requests."""
+        self._refusal = self.server.refusal(status, reason)
+        self._resume_reading()
+        if self.task is None:
+            self._send_refusal(self._refusal)
+        elif self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
-    def _set_timer(self, seconds: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if seconds:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self.abort)
+    def _send_refusal(self, refusal: Response) -> None:
+        self._send(Request("GET", "/", {}), refusal, False)
+        self._deadline.set(LINGER)
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            with suppress(OSError):  # the peer has gone already, as `connection_lost` will say
+                self.transport.write_eof()
 
     # answering
 
@@ -258,28 +301,34 @@ class _Http(asyncio.Protocol):
         """Answers this connection's requests until it ends."""
         try:
             while not self._lost:
-                if not self._queue:
-                    if self._closing or self.server.stopping:
+                if self._queue:
+                    request, keep_alive = self._queue.popleft()
+                    if len(self._queue) <= self.server.limits.read_ahead // 2:
+                        self._resume_reading()
+                    if not await self._answer(request, keep_alive):
                         break
-                    await self._next_request()
-                    continue
-                request, keep_alive = self._queue.popleft()
-                self._resume_reading()
-                if not await self._answer(request, keep_alive):
+                elif self._refusal is not None:
+                    self._send_refusal(self._refusal)
+                    return
+                elif self.server.stopping:
                     break
-        finally:
-            if not self._lost:
-                self.transport.close()
+                else:
+                    await self._next_request()
+        except BaseException:
+            self.transport.close()
+            raise
+        if not self._lost:
+            self.transport.close()
 
     async def _next_request(self) -> None:
         if not self._receiving:
-            self._set_timer(self.server.limits.idle_timeout)
+            self._deadline.set(self.server.limits.idle_timeout)
         self._wake = asyncio.get_running_loop().create_future()
         await self._wake
         self._wake = None
 
     def _resume_reading(self) -> None:
-        if self._paused_reading and len(self._queue) <= self.server.limits.read_ahead // 2:
+        if self._paused_reading:
             self._paused_reading = False
             self.transport.resume_reading()
 
@@ -297,13 +346,22 @@ class _Http(asyncio.Protocol):
         if response.upgrade is not None:
             await self._upgrade(response)
             return False
-        keep_alive = keep_alive and not self._closing and not self.server.stopping
+        keep_alive = keep_alive and not self.server.stopping
         if response.stream is None:
             self._send(request, response, keep_alive)
             if self._write_paused:
-                await self.drain()
+                await self._taken()
             return keep_alive
         return await self._stream(request, response, keep_alive)
+
+    async def _taken(self) -> None:
+        """Waits for a slow peer to take a large answer, within the limit."""
+        self._deadline.set(self.server.limits.send_timeout)
+        try:
+            await self.drain()
+        except ConnectionError:
+            return  # it left, and the caller looks for that
+        self._deadline.clear()
 
     def _head(self, response: Response, extra: bytes) -> bytes:
         lines = [_STATUS_LINE.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status]
@@ -333,6 +391,9 @@ class _Http(asyncio.Protocol):
             await response.stream(self)
         except ConnectionError:
             return False
+        except asyncio.CancelledError:
+            self.transport.write(b"0\r\n\r\n")  # the server ends: what was sent is whole
+            raise
         except Exception:
             logger.exception("stream broke: %s %s", request.method, request.raw_path)
             self.abort()
