@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tiffin.apiserver.context import RequestContext
+from tiffin.apiserver.negotiate import JSON, PROTOBUF, YAML
 from tiffin.apiserver.registry import Served
 from tiffin.machinery import errors
 from tiffin.machinery.decode import DecodeError, Problem, decode_object, parse_json, parse_yaml, strict_error, strict_problems
@@ -14,7 +15,7 @@ from tiffin.machinery.object import Object
 from tiffin.machinery.protodecode import parse_protobuf
 from tiffin.machinery.schema import Type, definition
 
-JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
+UNKNOWN_FORMAT = f"the body of the request was in an unknown format - accepted media types include: {JSON}, {YAML}, {PROTOBUF}"
 DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 
 
@@ -26,9 +27,7 @@ def parse_body(context: RequestContext, body: bytes, strict: bool) -> tuple[Obje
     """The body as JSON, YAML or protobuf, by its Content-Type; raises 415 for other types and 400 for what cannot be parsed."""
     kind = media_type(context)
     if kind not in (JSON, YAML, PROTOBUF, "application/x-yaml", "text/yaml", "*/*"):
-        raise errors.unsupported_media_type(
-            "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, "
-            "application/vnd.kubernetes.protobuf")
+        raise errors.unsupported_media_type(UNKNOWN_FORMAT)
     try:
         if kind == PROTOBUF:
             return parse_protobuf(body), []
@@ -49,6 +48,8 @@ def report(context: RequestContext, kind: str, version: str, problems: Sequence[
 def read_object(context: RequestContext, served: Served, body: bytes) -> Object:
     """The object of a POST or PUT in the served version, with defaults applied. Raises 400 for another kind."""
     kind = served.kind
+    if served.custom and media_type(context) == PROTOBUF:
+        raise errors.unsupported_media_type(UNKNOWN_FORMAT.removesuffix(f", {PROTOBUF}"))
     obj, problems = parse_body(context, body, context.field_validation != "Ignore")
     _check_kind(obj, kind.kind, served.api_version)
     problems = strict_problems(problems, decode_typed(obj, served.type, kind.kind, served.resource.version))
@@ -58,8 +59,13 @@ def read_object(context: RequestContext, served: Served, body: bytes) -> Object:
 
 def read_typed(context: RequestContext, body: bytes, gvk: tuple[str, str, str], schema: str) -> Object:
     """The body of a subresource: an object of another kind than the resource's."""
-    group, version, kind = gvk
     obj, problems = parse_body(context, body, context.field_validation != "Ignore")
+    return as_typed(context, obj, problems, gvk, schema)
+
+
+def as_typed(context: RequestContext, obj: Object, problems: list[Problem], gvk: tuple[str, str, str], schema: str) -> Object:
+    """The same of a body that has been parsed."""
+    group, version, kind = gvk
     _check_kind(obj, kind, f"{group}/{version}" if group else version)
     problems = strict_problems(problems, decode_typed(obj, definition(schema), kind, version))
     report(context, kind, version, problems)

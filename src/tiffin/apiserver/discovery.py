@@ -11,7 +11,7 @@ from functools import lru_cache
 import orjson
 
 from tiffin.api.kind import Subresource
-from tiffin.apiserver.negotiate import JSON, parse_accept
+from tiffin.apiserver.negotiate import JSON, PROTOBUF, YAML, parse_accept
 from tiffin.apiserver.registry import Registry, Served
 from tiffin.machinery.object import Object
 
@@ -27,7 +27,7 @@ def wants_aggregated(accept: str) -> bool | None:
             if clause.media_type == JSON and clause.parameters.get("g") == "apidiscovery.k8s.io" and clause.parameters.get("v") == "v2":
                 return True
             other = True
-        elif clause.media_type in (JSON, "*/*", "application/yaml"):
+        elif clause.media_type in (JSON, YAML, PROTOBUF, "*/*"):
             return False
     return None if other else False
 

@@ -19,7 +19,7 @@ from tiffin.apiserver.authn.authenticator import Authenticator
 from tiffin.apiserver.authn.impersonation import Impersonation, wanted_user
 from tiffin.apiserver.authz.attributes import Attributes, Decision, refusal
 from tiffin.apiserver.context import Query, RequestContext, RequestInfo, request_info
-from tiffin.apiserver.negotiate import PLAIN, YAML, Form, negotiate
+from tiffin.apiserver.negotiate import PLAIN, Form, negotiate
 from tiffin.apiserver.paths import Paths
 from tiffin.apiserver.render import respond
 from tiffin.apiserver.resources import Resources
@@ -137,7 +137,7 @@ class ApiServer:
             form = negotiate(context.headers.get("accept", ""))
         except ApiError:
             return PLAIN
-        return Form(YAML) if form.media_type == YAML else PLAIN
+        return Form(form.media_type)
 
     def _finish(self, context: RequestContext, request: Request, response: Response, seconds: float) -> None:
         headers = response.headers

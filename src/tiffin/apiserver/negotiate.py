@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tiffin.machinery import errors
 
 JSON, YAML, PROTOBUF, CBOR = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/cbor"
-SUPPORTED = (JSON, YAML)
+SUPPORTED = (JSON, YAML, PROTOBUF)
 LISTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 
@@ -57,8 +57,11 @@ def parse_accept(header: str) -> list[Clause]:
 
 
 @lru_cache(maxsize=256)
-def negotiate(accept: str, is_list: bool = False, transforms: bool = True) -> Form:
-    """The form of an answer; raises 406 when none of those asked for is served."""
+def negotiate(accept: str, custom: bool = False) -> Form:
+    """The form of an answer; raises 406 when none of those asked for is served.
+
+    Custom resources have no protobuf form, nor have Tables; PartialObjectMetadata has, of custom resources too.
+    """
     if not accept or accept == JSON:
         return PLAIN
     for clause in parse_accept(accept):
@@ -66,10 +69,12 @@ def negotiate(accept: str, is_list: bool = False, transforms: bool = True) -> Fo
         if media_type not in SUPPORTED:
             continue
         kind = clause.parameters.get("as", "")
+        if media_type == PROTOBUF and (kind == "Table" or (custom and not kind)):
+            continue
         if not kind:
             return Form(media_type)
         version, group = clause.parameters.get("v", ""), clause.parameters.get("g", "")
-        if transforms and kind in TRANSFORMS and group == "meta.k8s.io" and version in ("v1", "v1beta1"):
+        if kind in TRANSFORMS and group == "meta.k8s.io" and version in ("v1", "v1beta1"):
             return Form(media_type, kind, version)
     raise errors.not_acceptable(f"only the following media types are accepted: {LISTED}")
 

@@ -109,7 +109,7 @@ class PodVerbs:
         if body.get("apiVersion") == "policy/v1beta1":
             body["apiVersion"] = "policy/v1"
         context.field_validation = "Ignore"
-        eviction = bodies.read_typed(context, orjson.dumps(body), ("policy", "v1", "Eviction"), "io.k8s.api.policy.v1.Eviction")
+        eviction = bodies.as_typed(context, body, [], ("policy", "v1", "Eviction"), "io.k8s.api.policy.v1.Eviction")
         given = dig(eviction, "metadata", "name")
         if given and given != context.info.name:
             raise errors.bad_request("name in URL does not match name in Eviction object")

@@ -1,4 +1,4 @@
-"""Turning stored entries into answers: objects, lists, Tables, PartialObjectMetadata; JSON and YAML.
+"""Turning stored entries into answers: objects, lists, Tables, PartialObjectMetadata; JSON, YAML and protobuf.
 
 The stored encoding is the wire encoding: plain JSON answers are made of stored bytes and nothing is encoded again.
 """
@@ -6,15 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from tiffin.api.kind import Column
-from tiffin.apiserver.negotiate import JSON, PLAIN, YAML, Form
+from tiffin.apiserver.negotiate import JSON, PLAIN, PROTOBUF, YAML, Form
 from tiffin.apiserver.registry import Served
 from tiffin.machinery import errors
 from tiffin.machinery.object import Object, meta
+from tiffin.machinery.protoencode import NoProtobuf, encode_protobuf
 from tiffin.machinery.table import age
 from tiffin.net.http import Response
 from tiffin.store.mvcc import Entry
@@ -28,7 +30,23 @@ def encode(obj: Any, form: Form = PLAIN) -> bytes:
         from tiffin.machinery.yamlcodec import dump_yaml
 
         return dump_yaml(obj)
+    if form.media_type == PROTOBUF:
+        return as_protobuf(obj)
     return orjson.dumps(obj, option=orjson.OPT_INDENT_2) if form.pretty else orjson.dumps(obj)
+
+
+def as_protobuf(obj: Object) -> bytes:
+    """Raises 406 for a kind that has no protobuf form."""
+    try:
+        return encode_protobuf(obj)
+    except NoProtobuf as error:
+        raise errors.not_acceptable(f"{error} and cannot be encoded to a protobuf message") from None
+
+
+@lru_cache(maxsize=256)
+def entry_protobuf(served: Served, entry: Entry) -> bytes:
+    """An entry in the served version; those that watch one event share it."""
+    return as_protobuf(served.from_stored(entry.object))
 
 
 def respond(obj: Any, form: Form = PLAIN, status: int = 200) -> Response:

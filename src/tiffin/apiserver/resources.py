@@ -97,25 +97,25 @@ class Resources:
 
     # reading
 
-    def _form(self, context: RequestContext) -> Form:
-        form = negotiate(context.headers.get("accept", ""))
+    def _form(self, context: RequestContext, served: Served) -> Form:
+        form = negotiate(context.headers.get("accept", ""), served.custom)
         return form._replace(pretty=True) if context.query.flag("pretty") else form
 
     def _get(self, context: RequestContext, served: Served, request: Request) -> Response:
-        return self.reads.get(context, served, self._form(context))
+        return self.reads.get(context, served, self._form(context, served))
 
     def _list(self, context: RequestContext, served: Served, request: Request) -> Response:
-        return self.reads.list(context, served, self._form(context))
+        return self.reads.list(context, served, self._form(context, served))
 
     def _watch(self, context: RequestContext, served: Served, request: Request) -> Response:
         if "watch" not in served.kind.verbs:
             raise errors.method_not_allowed()
-        return self.watches.response(context, served, self._form(context))
+        return self.watches.response(context, served, self._form(context, served))
 
     # writing
 
     async def _create(self, context: RequestContext, served: Served, request: Request) -> Response:
-        form = self._form(context)
+        form = self._form(context, served)
         check_shape(form, False)
         read_options(context, "CreateOptions")
         obj = bodies.read_object(context, served, request.body)
@@ -127,7 +127,7 @@ class Resources:
         return self._written(context, served, await self.writes.create(context, served, obj, context.info.namespace), form)
 
     async def _update(self, context: RequestContext, served: Served, request: Request, sub: Subresource | None = None) -> Response:
-        form = self._form(context)
+        form = self._form(context, served)
         check_shape(form, False)
         read_options(context, "UpdateOptions")
         obj = bodies.read_object(context, served, request.body)
@@ -169,7 +169,7 @@ class Resources:
 
     async def _patch(self, context: RequestContext, served: Served, request: Request, sub: Subresource | None = None) -> Response:
         kind = patches.patch_type(context, served)
-        form = self._form(context)
+        form = self._form(context, served)
         check_shape(form, False)
         read_options(context, "PatchOptions", kind is PatchType.APPLY)
         if kind is PatchType.APPLY:
@@ -217,7 +217,7 @@ class Resources:
     # deleting
 
     async def _delete(self, context: RequestContext, served: Served, request: Request) -> Response:
-        form = self._form(context)
+        form = self._form(context, served)
         options = DeleteOptions.from_object(bodies.read_delete_options(context, request.body))
         context.dry_run = options.dry_run
         obj, gone = await self.writes.delete(context, served, key_in(served, context), options)
@@ -233,7 +233,7 @@ class Resources:
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": {k: v for k, v in details.items() if v}}
 
     async def _deletecollection(self, context: RequestContext, served: Served, request: Request) -> Response:
-        form = self._form(context)
+        form = self._form(context, served)
         options = DeleteOptions.from_object(bodies.read_delete_options(context, request.body))
         context.dry_run = options.dry_run
         listed = list_options(context.query, self.reads.store.revision)

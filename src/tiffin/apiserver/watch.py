@@ -14,14 +14,15 @@ from datetime import UTC, datetime
 import orjson
 
 from tiffin.apiserver.context import RequestContext
-from tiffin.apiserver.negotiate import JSON, Form
+from tiffin.apiserver.negotiate import JSON, PROTOBUF, Form
 from tiffin.apiserver.reads import check_match, parse_revision
 from tiffin.apiserver.registry import Served
-from tiffin.apiserver.render import Renderer
+from tiffin.apiserver.render import Renderer, as_protobuf, entry_protobuf
 from tiffin.apiserver.selection import Selection
 from tiffin.machinery import errors
 from tiffin.machinery.managedfields import zero
 from tiffin.machinery.object import Object
+from tiffin.machinery.protoencode import encode_event
 from tiffin.net.http import Response, Writer
 from tiffin.store.mvcc import Compacted, Entry, Event, EventType, FutureRevision, with_revision
 from tiffin.store.store import Store
@@ -31,6 +32,7 @@ MAX_BUFFERED = 8 << 20
 BOOKMARK_SECONDS = 60.0
 DEFAULT_TIMEOUT = 3600.0
 STREAMED = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+BINARY = Form(PROTOBUF)
 
 
 class Watcher:
@@ -127,6 +129,8 @@ class Watcher:
     def _encode(self, type: str, entry: Entry) -> bytes:
         if self.form.plain:
             return b'{"type":"%b","object":%b}\n' % (type.encode(), self.renderer.data(entry))
+        if self.form == BINARY:
+            return encode_event(type, entry_protobuf(self.served, entry))
         obj = self.served.from_stored(entry.object)
         if self.form.kind == "Table":
             self.renderer.now = datetime.now(UTC)
@@ -138,6 +142,8 @@ class Watcher:
         return self.renderer.table([obj], {"resourceVersion": obj["metadata"]["resourceVersion"]}, columns)
 
     def _line(self, type: str, obj: Object) -> bytes:
+        if self.form.media_type == PROTOBUF:
+            return encode_event(type, as_protobuf(obj))
         return orjson.dumps({"type": type, "object": obj}) + b"\n"
 
     def _bookmark(self, revision: int, initial_end: bool = False) -> bytes:
@@ -173,7 +179,7 @@ class Watches:
         """The streaming answer of a watch; what is wrong with the request is raised before it begins."""
         if form.kind == "PartialObjectMetadataList":
             raise errors.not_acceptable("a watch sends single objects, not lists")
-        if form.media_type != JSON:
+        if form.media_type not in (JSON, PROTOBUF):
             raise errors.not_acceptable(f"only the following media types are accepted: {STREAMED}")
         watcher = Watcher(self.store, context, served, form)
 
@@ -184,7 +190,7 @@ class Watches:
             finally:
                 self.running.discard(watcher)
 
-        return Response(200, {"Content-Type": form.media_type}, stream=stream)
+        return Response(200, {"Content-Type": JSON if form.media_type == JSON else f"{PROTOBUF};stream=watch"}, stream=stream)
 
     async def send_bookmarks(self) -> None:
         """Sends bookmarks to all watchers, once a minute, for ever."""

@@ -36,38 +36,18 @@ def encode_protobuf(obj: Object) -> bytes:
     An object without apiVersion is one of v1, as in the documents of discovery.
     """
     api_version, kind = obj.get("apiVersion") or "v1", obj["kind"]
-    return enveloped(api_version, kind, encode_message(obj, struct_of(api_version, kind)))
-
-
-def struct_of(api_version: str, kind: str) -> Struct:
-    """The struct of a kind. Raises NoProtobuf."""
     type = message_of(api_version, kind)
     if type is None:
-        raise NoProtobuf(f"{api_version} {kind} has no protobuf form")
-    return type
-
-
-def encode_message(obj: Object, type: Struct) -> bytes:
-    """The message alone, without its kind."""
-    return _struct(type)(obj)
-
-
-def enveloped(api_version: str, kind: str, message: bytes) -> bytes:
-    return b"".join((*_envelope(api_version, kind), _varint(len(message)), message, b"\x1a\0\x22\0"))
+        raise NoProtobuf(f"{kind} of {api_version} has no protobuf form")
+    message = _struct(type)(obj)
+    return b"".join((_envelope(api_version, kind), _varint(len(message)), message, b"\x1a\0\x22\0"))
 
 
 @functools.lru_cache(maxsize=256)
-def _envelope(api_version: str, kind: str) -> tuple[bytes, ...]:
+def _envelope(api_version: str, kind: str) -> bytes:
+    """What stands before the length of the message."""
     named = _delimited(b"\x0a", api_version.encode()) + _delimited(b"\x12", kind.encode())
-    return MAGIC, _delimited(b"\x0a", named), b"\x12"
-
-
-def encode_list(api_version: str, kind: str, metadata: Object, items: list[bytes]) -> bytes:
-    """A list of a kind whose items are encoded already, as messages."""
-    pieces = [encode_message({"metadata": metadata}, struct_of(api_version, kind))]
-    for item in items:
-        pieces += (b"\x12", _varint(len(item)), item)
-    return enveloped(api_version, kind, b"".join(pieces))
+    return MAGIC + _delimited(b"\x0a", named) + b"\x12"
 
 
 def encode_event(type: str, whole: bytes) -> bytes:
