@@ -508,11 +508,10 @@ async def _garbage(pieces: list[bytes], at_once: bool) -> None:
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
     async with staged() as stage:
         reader, writer = await stage.connect()
-        for piece in [b"".join(pieces)] if at_once else pieces:
-            writer.write(piece)
-            if not at_once:
-                await asyncio.sleep(0)
         try:
+            for piece in [b"".join(pieces)] if at_once else pieces:
+                writer.write(piece)
+                await asyncio.sleep(0)
             writer.write_eof()
             async with asyncio.timeout(4):
                 await reader.read()

@@ -422,7 +422,7 @@ class _Http(asyncio.Protocol):
     # Writer and Connection
 
     def write(self, data: bytes) -> None:
-        if self._lost or not data:
+        if self._lost or not data or self.transport.is_closing():
             return
         if self._chunked:
             self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
