@@ -1,6 +1,7 @@
 """What is known of a request while it is carried out."""
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -56,16 +57,18 @@ class Query:
     def flag(self, name: str) -> bool:
         """A boolean: what cannot be read counts as true, as in Kubernetes."""
         found = self.values.get(name)
-        return bool(found) and found[0] not in BOOLEAN_FALSE and (found[0] != "" or name == "watch")
+        return found is not None and found[0] not in BOOLEAN_FALSE and (found[0] != "" or name == "watch")
 
     def number(self, name: str) -> int | None:
+        """A 64-bit integer; raises 400 in the words of Go's strconv."""
         found = self.text(name)
         if not found:
             return None
-        try:
-            return int(found)
-        except ValueError:
-            raise errors.bad_request(f'strconv.ParseInt: parsing "{found}": invalid syntax') from None
+        if not re.fullmatch(r"[+-]?[0-9]+", found):
+            raise errors.bad_request(f'strconv.ParseInt: parsing "{found}": invalid syntax')
+        if len(found) > 20 or not -1 << 63 <= int(found) < 1 << 63:
+            raise errors.bad_request(f'strconv.ParseInt: parsing "{found}": value out of range')
+        return int(found)
 
 
 @dataclass(slots=True)

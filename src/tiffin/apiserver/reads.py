@@ -84,7 +84,7 @@ def check_match(query: Query, watch: bool) -> None:
 def list_options(query: Query, current: int) -> ListOptions:
     """Reads the options of a list; raises 400 or 422 as Kubernetes does."""
     check_match(query, False)
-    limit = query.number("limit") or 0
+    limit = max(query.number("limit") or 0, 0)
     query.number("timeoutSeconds")
     token, text = query.text("continue"), query.text("resourceVersion")
     revision = parse_revision(text)
@@ -160,7 +160,7 @@ class Reads:
 
     def page(self, served: Served, namespace: str, selection: Selection, options: ListOptions) -> tuple[list[Entry], Object]:
         """The entries of one page and the list's metadata."""
-        if selection.name and not options.limit and not options.revision and (namespace or not served.kind.namespaced):
+        if selection.name and not options.revision and (namespace or not served.kind.namespaced):
             entry = self.store.get(served.storage, Key(namespace, selection.name))
             return selection.select([entry] if entry else []), {"resourceVersion": str(self.store.revision)}
         scope = namespace if served.kind.namespaced and namespace else None
