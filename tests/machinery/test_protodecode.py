@@ -95,6 +95,41 @@ def test_unknown_fields_are_skipped() -> None:
     assert parse_protobuf(body("v1", "ConfigMap", raw))["metadata"]["name"] == "a"
 
 
+def test_a_message_that_comes_twice_is_merged() -> None:
+    first, second = message((1, "a"), (11, entry("x", "1"))), message((3, "b"), (11, entry("y", "2")))
+    metadata = parse_protobuf(body("v1", "ConfigMap", message((1, first), (1, second), (4, 1), (4, 0))))
+    assert metadata["metadata"] == {"name": "a", "namespace": "b", "labels": {"x": "1", "y": "2"}}
+    assert metadata["immutable"] is False
+
+
+def test_integers_are_cut_to_their_size_and_may_be_packed() -> None:
+    spec = parse_protobuf(body("apps/v1", "Deployment", message((2, message((1, (1 << 32) + 5))))))["spec"]
+    assert spec == {"replicas": 5}
+    context = message((14, message((4, varint(7) + varint(-1)), (4, 9))))
+    pod = parse_protobuf(body("v1", "Pod", message((2, context))))
+    assert pod["spec"]["securityContext"]["supplementalGroups"] == [7, -1, 9]
+
+
+def test_raw_values_may_be_objects_in_protobuf() -> None:
+    inner = body("v1", "ConfigMap", message(META))
+    revision = parse_protobuf(body("apps/v1", "ControllerRevision", message((2, message((1, inner))))))
+    assert (revision["data"]["kind"], revision["data"]["metadata"]["name"]) == ("ConfigMap", "a")
+
+
+def test_depth_is_bounded() -> None:
+    schema = b""
+    for _ in range(3000):
+        schema = message((28, schema))
+    deep = message((2, message((7, message((4, message((1, schema))))))))
+    with pytest.raises(DecodeError, match="exceeded max depth"):
+        parse_protobuf(body("apiextensions.k8s.io/v1", "CustomResourceDefinition", deep))
+    nested = b""
+    for _ in range(1000):
+        nested = body("apps/v1", "ControllerRevision", message((2, message((1, nested)))))
+    with pytest.raises(DecodeError, match="exceeded max depth"):
+        parse_protobuf(nested)
+
+
 @pytest.mark.parametrize(
     "data, words",
     [
@@ -127,3 +162,16 @@ def test_any_bytes_are_an_object_or_refused(raw: bytes, kind: tuple[str, str]) -
     except DecodeError:
         return
     assert (obj["apiVersion"], obj["kind"]) == kind
+
+
+@given(st.data())
+def test_damaged_objects_are_objects_or_refused(data: st.DataObject) -> None:
+    spec = message((1, message((1, "v"), (2, message((2, message((1, "Memory"))))))), (2, message((1, "c"), (6, message((3, 80))))), (4, -1))
+    whole = bytearray(body("v1", "Pod", message(META, (2, spec), (3, message((7, message((1, 5))))))))
+    for _ in range(data.draw(st.integers(1, 3))):
+        whole[data.draw(st.integers(4, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        obj = parse_protobuf(bytes(whole[:data.draw(st.integers(4, len(whole)))]))
+    except DecodeError:
+        return
+    assert obj["kind"]

@@ -109,9 +109,11 @@ def _zero(type: Type) -> bytes:
     """The zero value, with its length if it has one."""
     if isinstance(type, Scalar):
         return bytes(8) if type.kind == "double" else b"\0"
-    if isinstance(type, (Time, Raw)):
-        return b"\0"
-    return _delimited(b"", _value(type)({Quantity: "0", IntOrString: 0, SchemaOr: False}.get(type.__class__, {})))
+    if isinstance(type, SchemaOr):
+        return b"\x02\x08\0" if type.alternative == "boolean" else b"\0"
+    if isinstance(type, (Struct, Quantity, IntOrString)):
+        return _delimited(b"", _value(type)({Quantity: "0", IntOrString: 0}.get(type.__class__, {})))
+    return b"\0"
 
 
 # fields: tag and value
@@ -134,18 +136,18 @@ def _field(number: int, type: Type) -> Writer:
 
 
 def _list(number: int, items: Type) -> Writer:
-    write, zero = _field(number, items), _tag(number, wire_type(items)) + _zero(items)
-    return lambda values: b"".join([zero if value is None else write(value) for value in values])
+    write, tag = _field(number, items), _tag(number, wire_type(items))
+    return lambda values: b"".join([tag + _zero(items) if value is None else write(value) for value in values])
 
 
 def _map(tag: bytes, type: Map) -> Writer:
-    value_field, zero = _field(2, type.values), _tag(2, BYTES) if isinstance(type.values, (List, Bytes)) else _absent(2, Field(type.values))
+    write, absent = _field(2, type.values), Field(type.values)
 
     def entries(values: dict[str, Any]) -> bytes:
         pieces: list[bytes] = []
         for key in sorted(values):
             value = values[key]
-            entry = _delimited(b"\x0a", key.encode()) + (zero if value is None else value_field(value))
+            entry = _delimited(b"\x0a", key.encode()) + (_absent(2, absent) if value is None else write(value))
             pieces += (tag, _varint(len(entry)), entry)
         return b"".join(pieces)
 

@@ -78,7 +78,8 @@ _PARTIAL = (f"{META}PartialObjectMetadata", f"{META}PartialObjectMetadataList")
 @functools.cache
 def _partial(name: str) -> Struct:
     """The two kinds that are no definitions of the schema because only answers have them."""
+    named = {"kind": Field(Scalar("string")), "apiVersion": Field(Scalar("string"))}
     if name.endswith("List"):
-        return Struct(name, {
-            "metadata": Field(lambda: definition(f"{META}ListMeta")), "items": Field(lambda: List(_partial(_PARTIAL[0])), always=True)})
-    return Struct(name, {"metadata": Field(lambda: definition(f"{META}ObjectMeta"))})
+        items = Field(lambda: List(_partial(_PARTIAL[0])), always=True)
+        return Struct(name, {**named, "metadata": Field(lambda: definition(f"{META}ListMeta")), "items": items})
+    return Struct(name, {**named, "metadata": Field(lambda: definition(f"{META}ObjectMeta"))})
