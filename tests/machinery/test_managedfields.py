@@ -120,6 +120,18 @@ def test_apply_creates_changes_and_removes() -> None:
     assert entries(second) == [("m1", "Apply", at(2), {"f:data": {"f:k": {}, "f:l": {}}})]
 
 
+def test_what_apply_creates_is_the_callers_own() -> None:
+    deployment = definition("io.k8s.api.apps.v1.Deployment")
+    body = {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "a"}}
+
+    def applied() -> dict[str, Any]:
+        return apply(None, body, deployment, manager="m", force=False, api_version="apps/v1", subresource="", now="2026-01-01T00:00:00Z")
+
+    first = applied()
+    first["spec"]["strategy"]["type"] = "Recreate"
+    assert applied()["spec"]["strategy"] == {}
+
+
 def test_conflicts_name_managers_and_paths() -> None:
     live = written(config_map({"k": "v", "l": "w"}), None, "creator")
     with pytest.raises(ApplyConflict) as caught:

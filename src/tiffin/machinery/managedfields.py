@@ -95,8 +95,8 @@ def update_managers(new: Object, old: Object | None, type: Type, *, manager: str
 
 
 def zero(type: Type) -> Object:
-    """The empty object of a type, as Go would write it."""
-    return type.derive("zero", lambda t: normalizer(t)({}))  # type: ignore[no-any-return]
+    """The empty object of a type, as Go would write it; the caller's own, for what apply makes of it is defaulted in place."""
+    return orjson.loads(type.derive("zero", lambda t: orjson.dumps(normalizer(t)({}))))  # type: ignore[no-any-return]
 
 
 def _chosen(sent: Any, live: list[Entry], ignore_sent: bool) -> list[Entry]:
