@@ -64,6 +64,7 @@ class Stream:
 
     def __init__(self) -> None:
         self.data = b""
+        self.events: list[Object] = []
         self.buffered = 0
         self.stalled = False
         self.closed = False
@@ -71,9 +72,13 @@ class Stream:
         self._changed = asyncio.Event()
         self._left = asyncio.Event()
         self._taken = 0
+        self._unread = b""
 
     def write(self, data: bytes) -> None:
         self.data += data
+        self._unread += data
+        *lines, self._unread = self._unread.split(b"\n")
+        self.events += [orjson.loads(line) for line in lines]
         if self.stalled:
             self.buffered += len(data)
         self._changed.set()
@@ -93,10 +98,6 @@ class Stream:
     def end(self) -> None:
         self.ended = True
         self._changed.set()
-
-    @property
-    def events(self) -> list[Object]:
-        return [orjson.loads(line) for line in self.data.split(b"\n") if line]
 
     async def next(self) -> Object:
         """The next event not yet taken, as soon as it has come."""

@@ -145,6 +145,20 @@ def test_a_watch_that_is_stopped_while_others_are_told_gets_nothing_more() -> No
     assert seen == []
 
 
+def test_a_watcher_that_fails_keeps_nothing_from_others(feed: Feed, caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[int] = []
+
+    def fail(events: Sequence[Event]) -> None:
+        raise RuntimeError("a fault inside")
+
+    feed.index.watch("pods", 0, fail)
+    feed.index.watch("pods", 0, lambda events: seen.extend(e.revision for e in events))
+    feed.put("pods", Key("a", "x"))
+    feed.put("pods", Key("a", "x"))
+    assert seen == [1, 2]
+    assert "a fault inside" in caplog.text
+
+
 def test_the_past_keeps_no_more_than_its_bytes(feed: Feed) -> None:
     """What a late watcher made of old events is not remembered for as long as the window is."""
     for value in range(3):

@@ -172,16 +172,22 @@ class _EventQueue:
         self.served, self.namespace, self.matches = served, namespace, selection.matches
         self._events: deque[WatchEvent] = deque()
         self._wake: asyncio.Future[None] | None = None
+        self._error: Exception | None = None
 
     def sink(self, events: Sequence[Event]) -> None:
-        for event in events:
-            if self.namespace and event.entry.key.namespace != self.namespace:
-                continue
-            converted = self._convert(event)
-            if converted is not None:
-                self._events.append(converted)
-        if self._events and self._wake is not None and not self._wake.done():
+        try:
+            for event in events:
+                if not self.namespace or event.entry.key.namespace == self.namespace:
+                    self._add(event)
+        except Exception as error:  # of a conversion or a selector: it is for the one who watches
+            self._error = error
+        if (self._events or self._error) and self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
+
+    def _add(self, event: Event) -> None:
+        converted = self._convert(event)
+        if converted is not None:
+            self._events.append(converted)
 
     def _convert(self, event: Event) -> WatchEvent | None:
         obj = event.entry.object
@@ -197,6 +203,8 @@ class _EventQueue:
     async def take(self) -> list[WatchEvent]:
         """The events that have come, at least one."""
         while not self._events:
+            if self._error is not None:
+                raise self._error
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
             self._wake = None

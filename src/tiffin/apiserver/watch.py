@@ -8,6 +8,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -27,8 +28,12 @@ from tiffin.net.http import Response, Writer
 from tiffin.store.mvcc import Compacted, Entry, Event, EventType, FutureRevision, with_revision
 from tiffin.store.store import Store
 
+logger = logging.getLogger(__name__)
+
 MAX_BUFFERED = 8 << 20
 """Bytes a watcher may leave unread before it is given up."""
+INITIAL_ENTRIES = 200
+"""Objects of the initial state that are sent before the client has to take them."""
 BOOKMARK_SECONDS = 60.0
 DEFAULT_TIMEOUT = 3600.0
 STREAMED = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
@@ -64,15 +69,17 @@ class Watcher:
         self.writer = writer
         self.done = asyncio.get_running_loop().create_future()
         since = self.since
-        if self.initial:
-            since = self._send_initial()
         try:
+            if self.initial:
+                since = await self._send_initial()
             stop = self.store.watch(self.served.storage, since, self._sink)
         except Compacted as error:
             self._fail(errors.expired(f"too old resource version: {error.requested} ({error.revision})"))
             return
         except FutureRevision as error:
             self._fail(errors.timeout(f"Too large resource version: {error.requested}, current: {error.current}"))
+            return
+        except TimeoutError:
             return
         gone = asyncio.ensure_future(writer.wait_closed())
         try:
@@ -81,19 +88,35 @@ class Watcher:
             stop()
             gone.cancel()
 
-    def _send_initial(self) -> int:
+    async def _send_initial(self) -> int:
+        """Sends the present state as fast as the client takes it; gives its revision."""
         revision = self.store.revision
+        if self.since > revision:
+            raise FutureRevision(self.since, revision)
         entries = self.selection.select(list(self.store.entries(self.served.storage, self.namespace or None)))
-        pieces = [self._encode("ADDED", entry) for entry in entries if self._named(entry)]
+        async with asyncio.timeout(self.timeout):
+            for start in range(0, len(entries), INITIAL_ENTRIES):
+                part = entries[start:start + INITIAL_ENTRIES]
+                self.writer.write(b"".join([self._encode("ADDED", entry) for entry in part if self._named(entry)]))
+                await self.writer.drain()
         if self.initial_end:
-            pieces.append(self._bookmark(revision, True))
-        self.writer.write(b"".join(pieces))
+            self.writer.write(self._bookmark(revision, True))
         return revision
 
     def _named(self, entry: Entry) -> bool:
         return not self.selection.name or entry.key.name == self.selection.name
 
     def _sink(self, events: Sequence[Event]) -> None:
+        if self.done.done():
+            return
+        try:
+            self._send(events)
+        except Exception:
+            logger.exception("a watch of %s broke", self.served.storage)
+            self._fail(errors.internal_error("the watch cannot go on"))
+            self.done.set_result(None)
+
+    def _send(self, events: Sequence[Event]) -> None:
         pieces = []
         for event in events:
             if (self.namespace and event.entry.key.namespace != self.namespace) or not self._named(event.entry):
@@ -101,7 +124,7 @@ class Watcher:
             piece = self._event(event)
             if piece:
                 pieces.append(piece)
-        if pieces and not self.done.done():
+        if pieces:
             self.writer.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
             if self.writer.buffered > MAX_BUFFERED:
                 self._fail(errors.expired("the watch fell too far behind and has been closed"))

@@ -7,6 +7,7 @@ Invariants
 """
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +18,8 @@ from typing import NamedTuple
 import orjson
 
 from tiffin.machinery.object import Key, Object
+
+logger = logging.getLogger(__name__)
 
 AFTER_SLASH = chr(ord("/") + 1)
 
@@ -89,7 +92,7 @@ class Page(NamedTuple):
 
 
 Sink = Callable[[Sequence[Event]], None]
-"""Takes the events of one resource, in order; is called synchronously and must not raise."""
+"""Takes the events of one resource, in order; is called synchronously. What it raises is logged and harms nobody else."""
 
 
 def path_of(key: Key) -> str:
@@ -211,7 +214,7 @@ class Mvcc:
         sinks = self._table(resource).sinks
         sinks[number] = sink
         if past:
-            sink(past)
+            _tell(sink, past)
             _settle(past)
 
         def stop() -> None:
@@ -241,7 +244,7 @@ class Mvcc:
         for sinks, number, changes in told:
             sink = sinks.get(number)
             if sink is not None:
-                sink(changes)
+                _tell(sink, changes)
         _settle(events)
         return self._trim()
 
@@ -276,6 +279,13 @@ class Mvcc:
             if event.type is EventType.DELETED:
                 dead.append(event.revision)
         return dead
+
+
+def _tell(sink: Sink, events: Sequence[Event]) -> None:
+    try:
+        sink(events)
+    except Exception:
+        logger.exception("a watcher failed on events up to revision %d", events[-1].revision)
 
 
 def _copy(entry: Entry) -> Entry:
