@@ -64,7 +64,6 @@ class Stream:
 
     def __init__(self) -> None:
         self.data = b""
-        self.events: list[Object] = []
         self.buffered = 0
         self.stalled = False
         self.closed = False
@@ -72,13 +71,11 @@ class Stream:
         self._changed = asyncio.Event()
         self._left = asyncio.Event()
         self._taken = 0
-        self._unread = b""
+        self._parsed = 0
+        self._events: list[Object] = []
 
     def write(self, data: bytes) -> None:
         self.data += data
-        self._unread += data
-        *lines, self._unread = self._unread.split(b"\n")
-        self.events += [orjson.loads(line) for line in lines]
         if self.stalled:
             self.buffered += len(data)
         self._changed.set()
@@ -98,6 +95,14 @@ class Stream:
     def end(self) -> None:
         self.ended = True
         self._changed.set()
+
+    @property
+    def events(self) -> list[Object]:
+        """What a watch in JSON has sent so far."""
+        end = self.data.rfind(b"\n") + 1
+        self._events += [orjson.loads(line) for line in self.data[self._parsed:end].split(b"\n") if line]
+        self._parsed = max(self._parsed, end)
+        return self._events
 
     async def next(self) -> Object:
         """The next event not yet taken, as soon as it has come."""
