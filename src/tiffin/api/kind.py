@@ -150,6 +150,8 @@ class Kind:
     """A DELETE answers with the object that is gone instead of a Status."""
     holds_deletion: Callable[[Object], bool] = never
     """Whether a deleted object stays although its finalizers are gone (namespaces have finalizers of their own)."""
+    deletion_finalizers: tuple[str, ...] = ()
+    """Finalizers that a deletion gives the object, for what has to be cleared away first."""
     mark_deleted: Callable[[Object], None] = nothing
     """What else changes in an object that waits for its deletion."""
     deprecation: str = ""

@@ -92,7 +92,10 @@ class RequestContext:
         """The name that owns the fields this request changes: the parameter, or the client's name in User-Agent."""
         if self.field_manager:
             return self.field_manager
-        return self.headers.get("user-agent", "").partition("/")[0][:128] or "unknown"
+        agent = self.headers.get("user-agent", "").partition("/")[0]
+        if not agent.isprintable():  # also refuses what was no UTF-8
+            agent = "".join(c for c in agent if c.isprintable())
+        return agent[:128] or "unknown"
 
 
 def request_info(method: str, raw_path: str, query: Query) -> RequestInfo:

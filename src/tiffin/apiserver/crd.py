@@ -78,6 +78,8 @@ class CustomResources:
                 logger.info("custom resource definition %s: %s", key.name, error)
                 if error.code == 409:
                     self._changed.put_nowait(key)
+            except Exception:  # one definition that cannot be understood does not keep the others from being served
+                logger.exception("custom resource definition %s", key.name)
 
     async def _settle(self, key: Key, crd: Object) -> None:
         if is_deleting(crd):
@@ -129,7 +131,7 @@ class CustomResources:
             names = {accepted.get("plural"), accepted.get("singular"), *(accepted.get("shortNames") or ())}
             wanted = spec["names"]
             for field, reason in (("plural", "PluralConflict"), ("singular", "SingularConflict")):
-                if wanted.get(field) in names:
+                if wanted.get(field) and wanted[field] in names:
                     return reason, f'"{wanted[field]}" is already in use'
             for short in wanted.get("shortNames") or ():
                 if short in names:

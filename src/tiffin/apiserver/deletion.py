@@ -83,7 +83,7 @@ def propagation_finalizers(kind: Kind, obj: Object, options: DeleteOptions) -> l
     if options.propagation == "Background":
         return keep
     if ORPHAN in current or FOREGROUND in current:
-        return current
+        return list(current)
     return keep + [ORPHAN] if kind.default_propagation == "Orphan" else keep
 
 
@@ -101,6 +101,8 @@ def decide(kind: Kind, old: Object, options: DeleteOptions, now: datetime) -> De
     metadata["finalizers"] = propagation_finalizers(kind, old, options)
     grace = _grace(kind, old, options)
     already = bool(metadata.get("deletionTimestamp"))
+    if not already:
+        metadata["finalizers"] += [f for f in kind.deletion_finalizers if f not in metadata["finalizers"]]
     held = bool(metadata["finalizers"]) or kind.holds_deletion(old)
     if already:
         if not _shorten(metadata, grace, now) and metadata["finalizers"] == list(meta(old).get("finalizers") or ()) and (held or grace):

@@ -133,7 +133,7 @@ class Paths:
         from tiffin.apiserver import openapi
 
         if path == "/openapi/v2":
-            return self._openapi_document(context, path, lambda: openapi.openapi_v2(self._kinds()))
+            return self._openapi_document(context, path, lambda: openapi.openapi_v2(self.registry))
         if path == "/openapi/v3":
             return self._openapi_index()
         parts = path.removeprefix("/openapi/v3/").split("/")
@@ -141,9 +141,6 @@ class Paths:
         if group == "-" or not self.registry.of_version(group, version):
             return text(PAGE_NOT_FOUND, 404)
         return self._openapi_document(context, path, lambda: openapi.openapi_v3(self.registry.of_version(group, version), group, version))
-
-    def _kinds(self) -> list[object]:
-        return list(self.registry)
 
     def _openapi_index(self) -> Response:
         paths = {}

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import orjson
@@ -158,7 +159,7 @@ class Reads:
         entries, metadata = self.page(served, context.info.namespace, selection, options)
         return renderer.list_response(entries, metadata)
 
-    def page(self, served: Served, namespace: str, selection: Selection, options: ListOptions) -> tuple[list[Entry], Object]:
+    def page(self, served: Served, namespace: str, selection: Selection, options: ListOptions) -> tuple[Sequence[Entry], Object]:
         """The entries of one page and the list's metadata."""
         if selection.name and not options.revision and (namespace or not served.kind.namespaced):
             entry = self.store.get(served.storage, Key(namespace, selection.name))
@@ -169,7 +170,7 @@ class Reads:
             return page.entries, self._metadata(page, page.entries, page.remaining, True)
         return self._selected_page(served, scope, selection, options)
 
-    def _selected_page(self, served: Served, scope: str | None, selection: Selection, options: ListOptions) -> tuple[list[Entry], Object]:
+    def _selected_page(self, served: Served, scope: str | None, selection: Selection, options: ListOptions) -> tuple[Sequence[Entry], Object]:
         """With a selector the page is filled up from as many keys as it takes; what remains is not counted."""
         chosen: list[Entry] = []
         after, limit = options.after, options.limit
@@ -196,7 +197,7 @@ class Reads:
             raise _future(error.requested, error.current) from None
 
     @staticmethod
-    def _metadata(page: Page, entries: list[Entry], remaining: int, counted: bool) -> Object:
+    def _metadata(page: Page, entries: Sequence[Entry], remaining: int, counted: bool) -> Object:
         metadata: Object = {"resourceVersion": str(page.revision)}
         if remaining and entries:
             metadata["continue"] = _encode_token(page.revision, entries[-1].key)

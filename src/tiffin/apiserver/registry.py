@@ -132,7 +132,11 @@ class Registry:
         for group, version, _ in self._served:
             found.setdefault(group, set()).add(version)
         known = [g for g in GROUP_ORDER if g in found]
-        return {g: sorted(found[g], key=lambda v, g=g: (VERSION_PRIORITY.get((g, v), 0), version_rank(v))) for g in known + sorted(found.keys() - set(known))}
+        return {group: _preferred_first(group, found[group]) for group in known + sorted(found.keys() - set(known))}
+
+
+def _preferred_first(group: str, versions: Iterable[str]) -> list[str]:
+    return sorted(versions, key=lambda version: (VERSION_PRIORITY.get((group, version), 0), version_rank(version)))
 
 
 def version_rank(version: str) -> tuple[int, int, int, str]:

@@ -12,7 +12,7 @@ import orjson
 
 from tiffin.api.kind import Subresource
 from tiffin.apiserver import bodies, patches
-from tiffin.apiserver.context import RequestContext
+from tiffin.apiserver.context import RequestContext, RequestInfo
 from tiffin.apiserver.deletion import DeleteOptions
 from tiffin.apiserver.health import PAGE_NOT_FOUND, text
 from tiffin.apiserver.negotiate import Form, check_shape, negotiate
@@ -53,7 +53,7 @@ class Resources:
         kind = served.kind
         if kind.deprecation:
             context.warnings.append(kind.deprecation)
-        if info.namespace and not kind.namespaced and not kind.plural == "namespaces":
+        if info.namespace and not kind.namespaced and not _is_own_namespace(info):
             raise errors.path_not_found()
         if info.subresource:
             return await self._subresource(context, served, request)
@@ -246,3 +246,8 @@ class Resources:
                 if error.code != 404:
                     raise
         return Renderer(served, form._replace(kind="", version=""), context.now).list_response(entries, {"resourceVersion": metadata["resourceVersion"]})
+
+
+def _is_own_namespace(info: RequestInfo) -> bool:
+    """A path of one namespace bears it as its namespace too. Below another one there are none, whatever rights one has there."""
+    return info.resource[::2] == ("", "namespaces") and info.namespace == info.name

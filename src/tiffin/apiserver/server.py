@@ -17,7 +17,7 @@ from tiffin.apiserver.admission.resourcequota import QUOTAS
 from tiffin.apiserver.allocation import SERVICES, ServiceAllocator
 from tiffin.apiserver.authn.authenticator import Authenticator
 from tiffin.apiserver.authn.serviceaccount import ServiceAccountTokens, TokenIssuer
-from tiffin.apiserver.authn.tokens import BootstrapTokens, StaticTokens
+from tiffin.apiserver.authn.tokens import BootstrapTokens, StaticTokens, TokenAuthenticator
 from tiffin.apiserver.authz.authorizer import Authorizer
 from tiffin.apiserver.bootstrap import bootstrap
 from tiffin.apiserver.crd import CustomResources
@@ -29,6 +29,7 @@ from tiffin.apiserver.podverbs import BUDGETS, PODS, PodVerbs
 from tiffin.apiserver.proxying import Proxying
 from tiffin.apiserver.reads import Reads
 from tiffin.apiserver.registry import Registry
+from tiffin.apiserver.render import respond
 from tiffin.apiserver.resources import Resources
 from tiffin.apiserver.reviews import Reviews, TokenRequests
 from tiffin.apiserver.scale import ScaleHandler
@@ -38,10 +39,12 @@ from tiffin.apiserver.tokenrequests import token_handler
 from tiffin.apiserver.user import AUTHENTICATED, MASTERS, User, service_account_groups, service_account_name
 from tiffin.apiserver.watch import Watches
 from tiffin.apiserver.writes import Writes, random_suffix
+from tiffin.machinery import errors
 from tiffin.machinery.object import Object, key_of
 from tiffin.net import jws
+from tiffin.net.http import Response
 from tiffin.net.pki import Pki
-from tiffin.net.server import Server
+from tiffin.net.server import Server, plain_refusal
 from tiffin.net.tlsclient import client_context
 from tiffin.store.store import Mismatch, Store, Write
 
@@ -75,14 +78,14 @@ class Assembly:
         self.issuer = TokenIssuer(key, options.service_account_issuer)
         account_tokens = ServiceAccountTokens(self.reader, [key.public], time.time, options.service_account_issuer)
         audiences = [options.service_account_issuer]
-        tokens = [StaticTokens(options.tokens), account_tokens, BootstrapTokens(self.reader, time.time)]
+        tokens: list[TokenAuthenticator] = [StaticTokens(options.tokens), account_tokens, BootstrapTokens(self.reader, time.time)]
         self.authenticator = Authenticator(tokens, audiences, time.time)
         self.resources = self._resources()
         paths = Paths(
             self.registry, options.address, Issuer(lambda: self.issuer.discovery(f"https://{options.address}"), self.issuer.jwks),
             lambda: self.is_ready)
         self.api = ApiServer(self.resources, paths, self.authenticator, self.authorizer.authorize, options.log_requests)
-        self.http = Server(self.api.handle)
+        self.http = Server(self.api.handle, refusal=refusal)
         self._tasks: list[asyncio.Task[None]] = []
 
     def _resources(self) -> Resources:
@@ -156,6 +159,11 @@ class Assembly:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.store.close()
+
+
+def refusal(status: int, reason: str) -> Response:
+    """The answer to what cannot become a request: a Status where Kubernetes reads the body itself, else the plain text of its HTTP server."""
+    return respond(errors.too_large(reason).status(), status=status) if status == 413 else plain_refusal(status, reason)
 
 
 def server_context(pki: Pki) -> ssl.SSLContext:

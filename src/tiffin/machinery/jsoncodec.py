@@ -105,7 +105,7 @@ def _lenient(body: bytes, strict: bool) -> tuple[Object, list[Problem]]:
 
 
 def _exact(text: str, strict: bool) -> tuple[Object, list[Problem]]:
-    pairs = json.loads(text, object_pairs_hook=_Pairs, parse_constant=_refuse_constant)
+    pairs = json.loads(text, object_pairs_hook=_Pairs, parse_constant=_refuse_constant, parse_int=_integer)
     if not isinstance(pairs, _Pairs):
         raise DecodeError(_not_an_object(pairs))
     found: list[Problem] = []
@@ -113,6 +113,14 @@ def _exact(text: str, strict: bool) -> tuple[Object, list[Problem]]:
     obj = _merged(pairs, "", found, order)
     check_depth(obj, text.encode())
     return obj, Repeated(found, order) if strict and found else []
+
+
+def _integer(digits: str) -> int | float:
+    """As orjson reads it: beyond 64 bits a float. A number of any length must not cost more than its length."""
+    if len(digits) > 300:
+        raise DecodeError("json: cannot unmarshal number into Go value of type float64")
+    value = int(digits)
+    return value if -1 << 63 <= value < 1 << 64 else float(value)
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -17,4 +17,5 @@ KIND = Kind(
         Subresource("status", updates_object=True),
     ),
     unconditional_update=False,
+    deletion_finalizers=("customresourcecleanup.apiextensions.k8s.io",),
 )

@@ -88,9 +88,12 @@ class Authenticator:
 
 
 def bearer(header: str) -> str:
-    """The token of an Authorization header; "" where it is of another scheme or empty."""
+    """The token of an Authorization header; "" where it is of another scheme or empty. Raises 401 for what can be no token."""
     scheme, _, rest = header.partition(" ")
-    return rest.partition(" ")[0] if scheme.lower() == "bearer" else ""
+    token = rest.partition(" ")[0] if scheme.lower() == "bearer" else ""
+    if not token.isascii():
+        raise errors.unauthorized()
+    return token
 
 
 def _websocket_token(headers: dict[str, str]) -> str:
