@@ -13,7 +13,7 @@ from tiffin.kubelet import dns, handlers, termination
 from tiffin.kubelet.container_config import Mounted, container_config, sandbox_config
 from tiffin.kubelet.env import ConfigError, Sources, environment
 from tiffin.kubelet.fields import Facts
-from tiffin.kubelet.images import ImageFault
+from tiffin.kubelet.images import ImageFault, Record
 from tiffin.kubelet.node import Node
 from tiffin.kubelet.plan import RunSandbox, StartContainer
 from tiffin.kubelet.proto import cri_pb2 as cri
@@ -48,7 +48,7 @@ async def run_sandbox(node: Node, pod: Object, action: RunSandbox) -> Sandbox:
     return await node.runtime.sandbox(sandbox_id)
 
 
-def record_for(node: Node, pod: Object, container: str):  # type: ignore[no-untyped-def]
+def record_for(node: Node, pod: Object, container: str) -> Record:
     """A function that records events about one container."""
     kinds = {"initContainers": "spec.initContainers", "ephemeralContainers": "spec.ephemeralContainers", "containers": "spec.containers"}
     field = next((path for key, path in kinds.items() if any(c["name"] == container for c in dig(pod, "spec", key, default=[]))), "spec.containers")
@@ -91,7 +91,7 @@ async def start_container(node: Node, pod: Object, runtime_pod: RuntimePod, acti
     return await node.runtime.container(container_id, action.sandbox_id)
 
 
-def _config_fault(record, message: str) -> StartFault:  # type: ignore[no-untyped-def]
+def _config_fault(record: Record, message: str) -> StartFault:
     record("Warning", "Failed", f"Error: {message}")
     return StartFault("CreateContainerConfigError", message)
 
@@ -102,7 +102,7 @@ def _pull_secret_names(pod: Object) -> set[str]:
 
 def _configured(
     node: Node, pod: Object, container: Object, action: StartContainer, runtime_pod: RuntimePod, image: cri.Image,
-    objects: Mapping[Reference, Object | None], ips: Sequence[str], record,  # type: ignore[no-untyped-def]
+    objects: Mapping[Reference, Object | None], ips: Sequence[str], record: Record,
 ) -> cri.ContainerConfig:
     namespace = namespace_of(pod)
     sources = Sources(
@@ -151,7 +151,7 @@ def _target(container: Object, runtime_pod: RuntimePod) -> str:
     return run.id
 
 
-async def post_start(node: Node, pod: Object, container: Object, run: Container, address: str) -> None:
+async def post_start(node: Node, container: Object, run: Container, address: str) -> None:
     """The postStart hook. Raises HandlerFault."""
     if hook := dig(container, "lifecycle", "postStart"):
         await _hook(node, hook, container, run, address, 0)
