@@ -1,7 +1,78 @@
-"""ValidatingAdmissionPolicy."""
+"""ValidatingAdmissionPolicy: expressions that must hold for what is written."""
 from __future__ import annotations
 
-from tiffin.api.kind import Kind, Subresource
+from datetime import datetime
+from typing import Any
+
+from tiffin.api.admissionregistration import rules
+from tiffin.api.checks import named, needed, one_of
+from tiffin.api.kind import Column, Context, Kind, Subresource
+from tiffin.api.printing import AGE, NAME
+from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
+from tiffin.machinery import names
+from tiffin.machinery.field import FieldError, duplicate, invalid, required
+from tiffin.machinery.object import Object, dig, name_of
+from tiffin.machinery.table import age, name
+
+REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
+_ONE_OF = "validations or auditAnnotations must contain at least one item"
+
+
+def default(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    obj.setdefault("status", {})
+    spec.setdefault("failurePolicy", "Fail")
+    rules.default_match(spec.get("matchConstraints"))
+
+
+def validate(obj: Object, context: Context) -> list[FieldError]:
+    spec = obj.get("spec") or {}
+    errors = rules.failure_policy_errors(spec.get("failurePolicy"), "spec.failurePolicy")
+    errors += rules.param_kind_errors(spec.get("paramKind"), "spec.paramKind")
+    errors += rules.constraint_errors(spec.get("matchConstraints"), "spec.matchConstraints")
+    errors += rules.condition_errors(spec.get("matchConditions"), "spec.matchConditions")
+    errors += rules.variable_errors(spec.get("variables"), "spec.variables")
+    validations, annotations = spec.get("validations") or [], spec.get("auditAnnotations") or []
+    if not validations and not annotations:
+        return [*errors, required("spec.validations", _ONE_OF), required("spec.auditAnnotations", _ONE_OF)]
+    for index, validation in enumerate(validations):
+        errors += _validation_errors(validation, f"spec.validations[{index}]")
+    seen: set[str] = set()
+    for index, annotation in enumerate(annotations):
+        path, key = f"spec.auditAnnotations[{index}]", annotation.get("key") or ""
+        errors += _annotation_errors(annotation, name_of(obj), path)
+        errors += [duplicate(f"{path}.key", key)] if key in seen else []
+        seen.add(key)
+    return errors
+
+
+def _validation_errors(validation: dict[str, Any], path: str) -> list[FieldError]:
+    message, reason = validation.get("message") or "", validation.get("reason")
+    errors = needed((validation.get("expression") or "").strip(), f"{path}.expression", "expression is not specified")
+    if validation.get("messageExpression") and not validation["messageExpression"].strip():
+        words = "must be non-empty if specified"
+        errors.append(invalid(f"{path}.messageExpression", validation["messageExpression"], words))
+    if message and not message.strip():
+        errors.append(invalid(f"{path}.message", message, "message must be non-empty if specified"))
+    elif "\n" in message or "\r" in message:
+        errors.append(invalid(f"{path}.message", message, "must not contain line breaks"))
+    return errors + (one_of(reason, f"{path}.reason", REASONS) if reason is not None else [])
+
+
+def _annotation_errors(annotation: dict[str, Any], policy: str, path: str) -> list[FieldError]:
+    key, expression = annotation.get("key") or "", (annotation.get("valueExpression") or "").strip()
+    errors = named(f"{policy}/{key}" if policy else key, f"{path}.key", names.is_qualified_name)
+    return errors + needed(expression, f"{path}.valueExpression", "valueExpression is not specified")
+
+
+def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
+    return validate(new, context)
+
+
+def row(obj: Object, now: datetime) -> list[Any]:
+    spec = obj.get("spec") or {}
+    return [name(obj), len(dig(spec, "validations", default=[])), rules.param_kind_text(spec.get("paramKind")), age(obj, now)]
+
 
 KIND = Kind(
     group="admissionregistration.k8s.io",
@@ -13,7 +84,14 @@ KIND = Kind(
     namespaced=False,
     categories=("api-extensions",),
     subresources=(
-        Subresource("status", updates_object=True),
+        Subresource("status", updates_object=True, prepare=updates_status()),
     ),
     unconditional_update=False,
+    default=default,
+    prepare_for_create=creates_with_status(),
+    prepare_for_update=updates_spec(),
+    validate=validate,
+    validate_update=validate_update,
+    columns=(NAME, Column("Validations", "integer"), Column("ParamKind"), AGE),
+    row=row,
 )
