@@ -33,7 +33,7 @@ def structural_type(schema: dict[str, Any]) -> Type:
     if kind == "array":
         items = structural_type(schema.get("items") or {})
         return List(items, schema.get("x-kubernetes-list-type", "atomic"), tuple(schema.get("x-kubernetes-list-map-keys") or ()))
-    if kind == "object" or not kind and "properties" in schema:
+    if kind == "object" or (not kind and "properties" in schema):
         return _object(schema)
     if kind in _SCALARS:
         return Scalar(_SCALARS[kind])
