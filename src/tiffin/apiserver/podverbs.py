@@ -154,8 +154,6 @@ def _set_scheduled(pod: Object, now: str) -> None:
     status = pod.setdefault("status", {})
     conditions = [c for c in status.get("conditions") or () if c.get("type") != "PodScheduled"]
     condition = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
-    if pod["metadata"].get("generation"):
-        condition = {"type": "PodScheduled", "observedGeneration": pod["metadata"]["generation"], "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
     status["conditions"] = [*conditions, condition]
 
 

@@ -81,7 +81,8 @@ def _moment(pod: Object, taint: Object, view: View, now: datetime) -> datetime |
 
 
 def _eviction(pod: Object, now: datetime) -> Sequence[Change]:
-    told = RecordEvent(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {namespace_of(pod)}/{name_of(pod)}")
+    named = {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace_of(pod), "name": name_of(pod)}}
+    told = RecordEvent(named, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {namespace_of(pod)}/{name_of(pod)}")
     disrupted = p.disruption(pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", now)
     patches = changed(PODS, pod, disrupted, "status", guarded=False)
     return (told, *patches, Delete(PODS, namespace_of(pod), name_of(pod), uid=uid_of(pod)))

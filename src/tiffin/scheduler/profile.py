@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tiffin.machinery.selectors import Selector
-from tiffin.scheduler.plugins.base import Filter, Score
+from tiffin.scheduler.plugins.base import Filter, PreFilter, Score
 from tiffin.scheduler.plugins.nodes import NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
 from tiffin.scheduler.plugins.podaffinity import InterPodAffinity
 from tiffin.scheduler.plugins.resources import ImageLocality, NodePorts, NodeResourcesBalancedAllocation, NodeResourcesFit
@@ -17,8 +17,9 @@ SCHEDULER_NAME = "default-scheduler"
 
 @dataclass(frozen=True)
 class Profile:
-    """Filters in the order they are asked, scores with their weights."""
+    """Filters in the order they are asked, after those that look at the pod alone; scores with their weights."""
 
+    prefilters: Sequence[PreFilter]
     filters: Sequence[Filter]
     scores: Sequence[tuple[Score, int]]
 
@@ -28,6 +29,7 @@ def default_profile(default_selector: Callable[[PodInfo], Selector | None]) -> P
     taints, affinity, fit, near = TaintToleration(), NodeAffinity(), NodeResourcesFit(), InterPodAffinity()
     spread = PodTopologySpread(affinity, taints, default_selector)
     return Profile(
+        prefilters=(affinity,),
         filters=(NodeUnschedulable(), NodeName(), taints, affinity, NodePorts(), fit, spread, near),
         scores=((taints, 3), (affinity, 2), (fit, 1), (spread, 2), (near, 2), (NodeResourcesBalancedAllocation(), 1), (ImageLocality(), 1)),
     )

@@ -48,6 +48,9 @@ class Queue:
     def __len__(self) -> int:
         return len(self._pods)
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._pods
+
     def put(self, pod: Object) -> None:
         """A pod that is new or has changed; a change of an unschedulable pod gives it another try."""
         info = PodInfo.of(pod)

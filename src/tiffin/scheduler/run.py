@@ -7,30 +7,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any
 
 from tiffin.client.cache import Caches
-from tiffin.client.client import Client, PatchType
+from tiffin.client.client import Client
 from tiffin.machinery.errors import ApiError
-from tiffin.machinery.object import Object, Resource, is_deleting, key_of, labels_of, meta, name_of, uid_of
+from tiffin.machinery.object import Object, Resource, is_deleting, key_of, labels_of, name_of, uid_of
 from tiffin.machinery.selectors import Selector, from_label_map, from_label_selector
-from tiffin.machinery.timestamps import format_time
 from tiffin.runtime.clock import Clock
-from tiffin.runtime.events import EventRecorder
-from tiffin.scheduler.plan import Placement, place
+from tiffin.runtime.series import SeriesRecorder
+from tiffin.scheduler.plan import Refusals, explain, place
 from tiffin.scheduler.podinfo import PodInfo
+from tiffin.scheduler.preemption import Preemption, preempt
 from tiffin.scheduler.profile import SCHEDULER_NAME, default_profile
 from tiffin.scheduler.queue import Queue, Waiting
 from tiffin.scheduler.state import State
+from tiffin.scheduler.writes import PODS, PodWriter
 
 logger = logging.getLogger(__name__)
 
-PODS, NODES, NAMESPACES = Resource("", "v1", "pods"), Resource("", "v1", "nodes"), Resource("", "v1", "namespaces")
-SERVICES = Resource("", "v1", "services")
+NODES, NAMESPACES, SERVICES = Resource("", "v1", "nodes"), Resource("", "v1", "namespaces"), Resource("", "v1", "services")
+BUDGETS = Resource("policy", "v1", "poddisruptionbudgets")
 OWNERS = {
     "ReplicaSet": Resource("apps", "v1", "replicasets"), "StatefulSet": Resource("apps", "v1", "statefulsets"),
     "ReplicationController": Resource("", "v1", "replicationcontrollers")}
+WATCHED = (PODS, NODES, NAMESPACES, SERVICES, BUDGETS, *OWNERS.values())
 FINISHED = ("Succeeded", "Failed")
-PARALLEL_BINDS = 256
+PARALLEL_WRITES = 256
 POD_LEFT = frozenset(("NodeResourcesFit", "NodePorts", "InterPodAffinity", "PodTopologySpread"))
 POD_CAME = frozenset(("InterPodAffinity", "PodTopologySpread"))
 
@@ -38,20 +44,21 @@ POD_CAME = frozenset(("InterPodAffinity", "PodTopologySpread"))
 class Scheduler:
     """One scheduler over shared caches."""
 
-    def __init__(self, client: Client, clock: Clock, caches: Caches, recorder: EventRecorder) -> None:
+    def __init__(self, client: Client, clock: Clock, caches: Caches, recorder: SeriesRecorder) -> None:
         self.client, self.clock, self.caches, self.recorder = client, clock, caches, recorder
         self.state = State()
         self.queue = Queue(clock)
         self.profile = default_profile(self._default_selector)
+        self.writer = PodWriter(client, clock, recorder)
         self._assumed: set[str] = set()
-        self._binds: set[asyncio.Task[None]] = set()
+        self._writes: set[asyncio.Task[None]] = set()
         self._turn = 0
-        for resource in (PODS, NODES, NAMESPACES, SERVICES, *OWNERS.values()):
+        for resource in WATCHED:
             caches.add(resource)
 
     async def run(self) -> None:
         """Schedules until cancelled."""
-        await self.caches.synced([PODS, NODES, NAMESPACES, SERVICES, *OWNERS.values()])
+        await self.caches.synced(WATCHED)
         self.caches[NAMESPACES].subscribe(self._namespace_changed)
         self.caches[NODES].subscribe(self._node_changed)
         self.caches[PODS].subscribe(self._pod_changed)
@@ -59,12 +66,12 @@ class Scheduler:
             while True:
                 waiting = await self.queue.take()
                 self._schedule(waiting)
-                if len(self._binds) >= PARALLEL_BINDS:
-                    await asyncio.wait(self._binds, return_when=asyncio.FIRST_COMPLETED)
+                if len(self._writes) >= PARALLEL_WRITES:
+                    await asyncio.wait(self._writes, return_when=asyncio.FIRST_COMPLETED)
                 else:
                     await asyncio.sleep(0)
         finally:
-            for task in self._binds:
+            for task in self._writes:
                 task.cancel()
 
     # what happens in the cluster
@@ -90,12 +97,21 @@ class Scheduler:
             self._confirm(new)
         elif new["spec"].get("schedulerName", SCHEDULER_NAME) == SCHEDULER_NAME and not is_deleting(new) and not new["spec"].get("schedulingGates"):
             if uid_of(new) not in self._assumed:
-                self.queue.put(new)
+                self._wait(new)
         else:
             self.queue.remove(key_of(new))
 
+    def _wait(self, pod: Object) -> None:
+        nominated = (pod.get("status") or {}).get("nominatedNodeName")
+        if nominated and uid_of(pod) not in self.state.nominated and key_of(pod) not in self.queue:
+            # another scheduler, or this one before it was restarted, made room for it
+            self.state.nominated[uid_of(pod)] = replace(PodInfo.of(pod), node=nominated)
+        self.queue.put(pod)
+
     def _forget(self, pod: Object) -> None:
         self.queue.remove(key_of(pod))
+        if self.state.nominated.pop(uid_of(pod), None):
+            self.queue.happened(POD_LEFT)
         self._assumed.discard(uid_of(pod))
         if self.state.displace(uid_of(pod)) is not None:
             self.queue.happened(POD_LEFT)
@@ -104,6 +120,7 @@ class Scheduler:
         """A pod that is bound: counted anew only where what is counted has changed."""
         self.queue.remove(key_of(pod))
         self._assumed.discard(uid_of(pod))
+        self.state.nominated.pop(uid_of(pod), None)
         known = self.state.pods.get(uid_of(pod))
         if known is not None and known.node == pod["spec"]["nodeName"] and known.labels == labels_of(pod) and _same_weight(known.pod, pod):
             return
@@ -117,17 +134,45 @@ class Scheduler:
         info = waiting.info
         self._turn += 1
         placement = place(info, self.state, self.profile, self._turn)
-        if placement.node:
-            info.node = placement.node
-            self.state.place(info)
-            self._assumed.add(info.uid)
-            work = self._bind(waiting, placement.node)
-        else:
-            self.queue.failed(waiting, placement.plugins)
-            work = self._report(waiting, placement)
+        if placement.refusals is not None:
+            self._refuse(waiting, placement.refusals)
+            return
+        info.node = placement.node
+        self.state.nominated.pop(info.uid, None)
+        self.state.place(info)
+        self._assumed.add(info.uid)
+        self._do(self._bind(waiting, placement.node))
+
+    def _refuse(self, waiting: Waiting, refusals: Refusals) -> None:
+        """The pod has to wait; room is made for it where that can be done."""
+        info = waiting.info
+        preemption = preempt(info, self.state, self.profile, refusals, self.caches.list(BUDGETS))
+        if preemption.node:
+            self._nominate(info, preemption)
+        elif not preemption.waits:
+            self.state.nominated.pop(info.uid, None)
+        self.queue.failed(waiting, frozenset(refusals.plugins))
+        nominated = self.state.nominated.get(info.uid)
+        self._do(self.writer.refused(info, explain(refusals, self.state, preemption.message), nominated.node if nominated else ""))
+
+    def _nominate(self, info: PodInfo, preemption: Preemption) -> None:
+        """Keeps the node for the pod while its victims end; less important pods nominated there must look again."""
+        for other in list(self.state.nominated.values()):
+            if other.node == preemption.node and other.priority < info.priority:
+                del self.state.nominated[other.uid]
+                self._do(self.writer.nomination_lost(other))
+        self.state.nominated[info.uid] = replace(info, node=preemption.node)
+        self._do(self.writer.evict(preemption, info))
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._binds.add(task)
-        task.add_done_callback(self._binds.discard)
+        self._writes.add(task)
+        task.add_done_callback(self._written)
+
+    def _written(self, task: asyncio.Task[None]) -> None:
+        self._writes.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("a write of the scheduler failed", exc_info=error)
 
     def _default_selector(self, info: PodInfo) -> Selector | None:
         """What selects the pod: its owner's selector, or that of the services that send to it."""
@@ -171,23 +216,6 @@ class Scheduler:
         logger.info("binding %s failed: %s", "/".join(info.key), error)
         self.queue.retry(waiting)
 
-    async def _report(self, waiting: Waiting, placement: Placement) -> None:
-        """Says in the pod's condition and in an event why it has no node."""
-        info = waiting.info
-        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": placement.message}
-        generation = meta(info.pod).get("generation")
-        if generation:
-            condition["observedGeneration"] = generation
-        if not _says(info.pod, condition):
-            condition |= {"lastProbeTime": None, "lastTransitionTime": _transition(info.pod, format_time(self.clock.now()))}
-            try:
-                await self.client.patch(
-                    PODS, info.namespace, info.key.name, {"metadata": {"uid": info.uid}, "status": {"conditions": [condition]}},
-                    type=PatchType.STRATEGIC, subresource="status")
-            except (ApiError, OSError) as error:
-                logger.info("the status of %s could not be written: %s", "/".join(info.key), error)
-        self.recorder.event(info.pod, "Warning", "FailedScheduling", placement.message, "Scheduling")
-
 
 def _matters(old: Object, new: Object) -> bool:
     """Whether a node changed in something that the plan looks at; heartbeats do not count."""
@@ -201,25 +229,10 @@ def _same_weight(old: Object, new: Object) -> bool:
     return old["spec"].get("containers") == new["spec"].get("containers") and is_deleting(old) == is_deleting(new)
 
 
-def _scheduled(pod: Object) -> Object:
-    return next((c for c in (pod.get("status") or {}).get("conditions") or () if c.get("type") == "PodScheduled"), {})
-
-
-def _says(pod: Object, condition: Object) -> bool:
-    present = _scheduled(pod)
-    return all(present.get(key) == value for key, value in condition.items())
-
-
-def _transition(pod: Object, now: str) -> str:
-    """The time of the last change of the status, which stays while it stays False."""
-    present = _scheduled(pod)
-    return present["lastTransitionTime"] if present.get("status") == "False" and present.get("lastTransitionTime") else now
-
-
 async def run_scheduler(client: Client, clock: Clock, caches: Caches | None = None) -> None:
     """Runs a scheduler until cancelled, on its own caches unless some are shared."""
     own = caches or Caches(client, clock.now, clock.sleep)
-    recorder = EventRecorder(client, clock, SCHEDULER_NAME)
+    recorder = SeriesRecorder(client, clock, SCHEDULER_NAME, f"{SCHEDULER_NAME}-{socket.gethostname()}")
     scheduler = Scheduler(client, clock, own, recorder)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(recorder.run(), name="scheduler events")

@@ -61,6 +61,8 @@ class State:
         self.ports: dict[tuple[str, int], dict[int, Counter[str]]] = {}
         self.pods: dict[str, PodInfo] = {}
         self.on_row: dict[int, dict[str, PodInfo]] = {}
+        self.nominated: dict[str, PodInfo] = {}
+        """Pods for which room is being made on a node (`node`), by uid; they are counted by the plan where it matters."""
         self.groups: dict[Any, PodGroup] = {}
         self.anti_terms: dict[AffinityTerm, Ints] = {}
         self.liked_terms: dict[tuple[str, AffinityTerm], Ints] = {}

@@ -18,6 +18,16 @@ class Rejection(NamedTuple):
     resolvable: bool
 
 
+class PreFilter(Protocol):
+    """Says first, from the pod alone, which rows come into question."""
+
+    name: str
+
+    def narrowed(self, info: PodInfo, state: State) -> Mask | str | None:
+        """The only rows that come into question, None for all; or why the pod can be on no node at all."""
+        ...
+
+
 class Filter(Protocol):
     """Says which rows are out of the question."""
 

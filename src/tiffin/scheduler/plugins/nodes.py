@@ -132,6 +132,19 @@ class NodeAffinity:
             rows &= np.logical_or.reduce(terms) if terms else np.zeros_like(rows)
         return rows
 
+    def narrowed(self, info: PodInfo, state: State) -> Mask | str | None:
+        """The nodes that the pod names, where each of its required terms does, as the pods of a DaemonSet do."""
+        affinity = (info.spec.get("affinity") or {}).get("nodeAffinity") or {}
+        required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+        named = _named(required.get("nodeSelectorTerms") or ()) if required else None
+        if named is None:
+            return None
+        if not named:
+            return "pod affinity terms conflict"
+        rows = np.zeros(len(state.nodes), bool)
+        rows[[state.rows[name] for name in named if name in state.rows]] = True
+        return rows
+
     def rejections(self, info: PodInfo, state: State) -> Sequence[Rejection]:
         rows = self.required(info, state)
         return () if rows is None else (Rejection(~rows, self.REASON, False),)
@@ -153,6 +166,17 @@ class NodeAffinity:
         return total
 
 
+def _named(terms: Sequence[Mapping[str, Any]]) -> set[str] | None:
+    """The names that the terms allow together; None where one of them allows any."""
+    names: set[str] = set()
+    for term in terms:
+        given = [set(e.get("values") or ()) for e in term.get("matchFields") or () if e["key"] == "metadata.name" and e["operator"] == "In"]
+        if not given:
+            return None
+        names |= set.intersection(*given)
+    return names if terms else None
+
+
 def term_rows(term: Mapping[str, Any], state: State) -> Mask:
     """Rows that one node selector term means; an empty term means none."""
     expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
@@ -163,13 +187,14 @@ def term_rows(term: Mapping[str, Any], state: State) -> Mask:
         rows &= _expression_rows(expression, state)
     for expression in fields:
         names = set(expression.get("values") or ())
-        own = np.array([bool(n) and name_of(n) in names for n in state.nodes])
+        own = np.array([n is not None and name_of(n) in names for n in state.nodes])
         rows &= own if expression["operator"] == "In" else ~own
     return rows
 
 
 def _expression_rows(expression: Mapping[str, Any], state: State) -> Mask:
-    key, operator, values = expression["key"], expression["operator"], expression.get("values") or ()
+    key, operator = expression["key"], expression["operator"]
+    values: Sequence[str] = expression.get("values") or ()
     if operator == "Exists":
         return state.label_key(key)
     if operator == "DoesNotExist":

@@ -82,7 +82,7 @@ class ImageLocality:
             known = state.images.get(normalized(image))
             if known is not None:
                 size, mask = known
-                part = mask * (size * float(mask.sum()) / nodes)
+                part: Floats = mask.astype(np.float64) * (size * float(mask.sum()) / nodes)
                 total = part if total is None else total + part
         if total is None:
             return None

@@ -94,7 +94,7 @@ class PodTopologySpread:
     def _sums(constraint: Constraint, info: PodInfo, state: State, counted: Mask, domains: int) -> Floats:
         counts = state.matching(info.namespace, constraint.selector)
         ids, _ = state.domain(constraint.key)
-        return np.bincount(ids[counted], weights=counts[counted], minlength=domains)
+        return np.bincount(ids[counted], weights=counts[counted], minlength=domains).astype(np.float64)
 
     def score(self, info: PodInfo, state: State, feasible: Mask) -> Floats | None:
         soft = [c for c in constraints_of(info, self._default_selector(info)) if not c.hard]
