@@ -274,7 +274,9 @@ def _keep(state: PodState, sandbox: Sandbox, container: Object, now: datetime, d
             draft.actions.append(_kill(state, run, _probe_grace(state, container, run), complaint))
         return
     ended = next((r for r in state.runtime.runs(container["name"]) if r.is_over), None)
-    if ended and not will_run_again(state, container, ended):
+    # What an init container prepared went with its sandbox, so in a new one it runs again even if it succeeded.
+    prepares_anew = ended is not None and ended.sandbox_id != sandbox.id and container in init_containers(state.pod)
+    if ended and not prepares_anew and not will_run_again(state, container, ended):
         return
     if ended is None:
         draft.actions.append(StartContainer(container["name"], 0, sandbox.id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-FIRST, LONGEST = timedelta(seconds=1), timedelta(minutes=2)
+FIRST, LONGEST = timedelta(milliseconds=250), timedelta(minutes=2)
 
 
 class Retries:

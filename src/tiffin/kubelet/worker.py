@@ -254,6 +254,8 @@ class PodWorker:
                 self.poke()
             elif action.key in self._busy and not self._is_more_urgent(action, now):
                 continue
+            elif isinstance(action, StopSandbox) and any(key.startswith("kill/") for key in self._busy):
+                continue  # the runtime is still taking note of an end that its events have told already
             elif wait := self._retries.wait_of(action.key):
                 waits.append(wait)
             elif not isinstance(action, StartContainer):
