@@ -113,7 +113,7 @@ async def test_success_policy_ends_the_rest() -> None:
         leader = next(pod for pod in c.all(PODS) if ji.index_of(pod) == 0)
         await end(c, name_of(leader), "Succeeded")
         assert conditions(c)[-1] == ("Complete", "True", "SuccessPolicy", "Matched rules at index 0")
-        assert c.names(PODS) == [name_of(leader)] and status(c)["succeeded"] == 1
+        assert c.names(PODS) == [name_of(leader)] and status(c)["succeeded"] == 1 and "failed" not in status(c)
 
 
 async def test_failure_limit_per_index() -> None:

@@ -133,7 +133,9 @@ class Sync:
         finalized = self._count()
         ending = self._ending()
         if ending:
-            self.changes += [Together([self._deletion(pod, False) for pod in self.active])] if self.active else []
+            # Pods that a success makes superfluous have not failed; those that a failure takes along have.
+            superfluous = ending[0] == "SuccessCriteriaMet"
+            self.changes += [Together([self._deletion(pod, superfluous) for pod in self.active])] if self.active else []
         else:
             self._manage()
             self._note_suspension()

@@ -50,15 +50,22 @@ class Claim(NamedTuple):
     patches: Sequence[Patch]
 
 
-def claim(resource: Resource, owner: Object, selector: Selector, view: View) -> Claim:
-    """The objects of `resource` that are or should be the owner's. Needs the index "orphan" on the resource."""
+def claim(resource: Resource, owner: Object, selector: Selector, view: View, accepts: Callable[[Object], bool] = lambda obj: True) -> Claim:
+    """The objects of `resource` that are or should be the owner's. Needs the index "orphan" on the resource.
+
+    `accepts` may ask for more than matching labels, such as a name of the owner's making.
+    """
+
+    def matches(obj: Object) -> bool:
+        return selector.matches(labels_of(obj)) and accepts(obj)
+
     owned = list(view.by_index(resource, "owner", uid_of(owner)))
+    kept = [obj for obj in owned if matches(obj)]
     if is_deleting(owner):
-        return Claim([obj for obj in owned if selector.matches(labels_of(obj))], ())
-    kept = [obj for obj in owned if selector.matches(labels_of(obj))]
-    released = [obj for obj in owned if not selector.matches(labels_of(obj))]
+        return Claim(kept, ())
+    released = [obj for obj in owned if not matches(obj)]
     orphans = view.by_index(resource, "orphan", namespace_of(owner))
-    adopted = [obj for obj in orphans if not is_deleting(obj) and selector.matches(labels_of(obj))]
+    adopted = [obj for obj in orphans if not is_deleting(obj) and matches(obj)]
     patches = [p for obj in released for p in release(resource, obj, owner)] + [p for obj in adopted for p in adopt(resource, obj, owner)]
     return Claim(kept + adopted, patches)
 
