@@ -156,8 +156,8 @@ class State:
         if row is None:
             return
         self.generation += 1
-        self.nodes[row], self.alive[row] = None, False
-        self.allocatable[row] = 0
+        self.nodes[row], self.alive[row], self.unschedulable[row] = None, False, False
+        self.allocatable[row] = self.max_pods[row] = 0
         self._put_labels(row, {})
         self._put_taints(row, ())
         self._put_images(row, ())
@@ -241,7 +241,8 @@ class State:
 
     def _count(self, info: PodInfo, row: int, sign: int) -> None:
         for resource, value in info.requests.items():
-            self.requested[row, self.column(resource)] += sign * value
+            column = self.column(resource)  # before the array is looked up: a new column makes a new array
+            self.requested[row, column] += sign * value
         self.nonzero[row, 0] += sign * info.nonzero[0]
         self.nonzero[row, 1] += sign * info.nonzero[1]
         self.pod_count[row] += sign
