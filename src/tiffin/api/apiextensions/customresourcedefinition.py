@@ -1,7 +1,71 @@
-"""CustomResourceDefinition."""
+"""CustomResourceDefinition: a kind of one's own, in one or more versions of which one is stored.
+
+The status lists every version that was ever stored; a version stays until it is taken off that list. Conditions and accepted
+names are written by the apiserver (`apiserver/crd.py`).
+"""
 from __future__ import annotations
 
-from tiffin.api.kind import Kind, Subresource
+from typing import Any
+
+from tiffin.api.apiextensions.crd_validation import change_errors, definition_errors, spec_errors, stored_version_errors
+from tiffin.api.kind import Context, Kind, Subresource
+from tiffin.api.printing import NAME_AND_CREATED, name_and_created
+from tiffin.api.strategy import changed, keep, next_generation, start_generation, updates_status
+from tiffin.machinery.field import FieldError
+from tiffin.machinery.object import Object, dig
+
+
+def default(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    given = spec.setdefault("names", {})
+    kind = given.get("kind") or ""
+    if kind and not given.get("singular"):
+        given["singular"] = kind.lower()
+    if kind and not given.get("listKind"):
+        given["listKind"] = f"{kind}List"
+    conversion = spec.setdefault("conversion", {})
+    conversion["strategy"] = conversion.get("strategy") or "None"
+    service = dig(conversion, "webhook", "clientConfig", "service")
+    if service is not None:
+        service.setdefault("port", 443)
+    _complete_status(obj.setdefault("status", {}))
+
+
+def _complete_status(status: dict[str, Any]) -> None:
+    status.setdefault("conditions", None)
+    accepted = status["acceptedNames"] = status.get("acceptedNames") or {}
+    accepted.setdefault("plural", "")
+    accepted.setdefault("kind", "")
+    status.setdefault("storedVersions", None)
+
+
+def _storage_version(obj: Object) -> str | None:
+    return next((version["name"] for version in dig(obj, "spec", "versions", default=[]) if version.get("storage")), None)
+
+
+def prepare_for_create(obj: Object, context: Context) -> None:
+    start_generation(obj, context)
+    stored = _storage_version(obj)
+    obj["status"] = {"storedVersions": [stored] if stored is not None else None}
+    _complete_status(obj["status"])
+
+
+def prepare_for_update(new: Object, old: Object, context: Context) -> None:
+    keep(new, old, "status")
+    if changed(new, old, "spec"):
+        next_generation(new, old)
+    stored, known = _storage_version(new), dig(new, "status", "storedVersions", default=[])
+    if stored is not None and stored not in known:
+        new["status"] = new["status"] | {"storedVersions": [*known, stored]}
+
+
+def validate(obj: Object, context: Context) -> list[FieldError]:
+    return definition_errors(obj)
+
+
+def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
+    return spec_errors(new.get("spec") or {}) + change_errors(new, old) + stored_version_errors(new)
+
 
 KIND = Kind(
     group="apiextensions.k8s.io",
@@ -14,8 +78,15 @@ KIND = Kind(
     short_names=("crd", "crds"),
     categories=("api-extensions",),
     subresources=(
-        Subresource("status", updates_object=True),
+        Subresource("status", updates_object=True, prepare=updates_status()),
     ),
     unconditional_update=False,
     deletion_finalizers=("customresourcecleanup.apiextensions.k8s.io",),
+    default=default,
+    prepare_for_create=prepare_for_create,
+    prepare_for_update=prepare_for_update,
+    validate=validate,
+    validate_update=validate_update,
+    columns=NAME_AND_CREATED,
+    row=name_and_created,
 )

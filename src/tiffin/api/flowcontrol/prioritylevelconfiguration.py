@@ -23,7 +23,8 @@ def default(obj: Object) -> None:
     spec.setdefault("type", "")
     if spec.get("type") == "Limited":
         limited = spec.setdefault("limited", {})
-        limited.setdefault("nominalConcurrencyShares", SHARES)
+        if limited.get("nominalConcurrencyShares") is None:
+            limited["nominalConcurrencyShares"] = SHARES
         limited.setdefault("lendablePercent", 0)
         response = limited.setdefault("limitResponse", {})
         response.setdefault("type", "")

@@ -1,7 +1,47 @@
-"""ResourceClaim."""
+"""ResourceClaim: devices for pods. The spec never changes; who may use the devices is in the status."""
 from __future__ import annotations
 
-from tiffin.api.kind import Kind, Subresource
+from datetime import datetime
+from typing import Any
+
+from tiffin.api.kind import Column, Context, Kind, Subresource
+from tiffin.api.printing import AGE, NAME
+from tiffin.api.resource.devices import claim_spec_errors, default_claim_spec
+from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
+from tiffin.machinery.field import FieldError, invalid
+from tiffin.machinery.object import Object, dig, is_deleting
+from tiffin.machinery.table import age, name
+
+
+def default(obj: Object) -> None:
+    default_claim_spec(obj.setdefault("spec", {}))
+    obj.setdefault("status", {})
+
+
+def validate(obj: Object, context: Context) -> list[FieldError]:
+    return claim_spec_errors(obj.get("spec") or {}, "spec")
+
+
+def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
+    if new.get("spec") == old.get("spec"):
+        return []
+    shown = {part.capitalize(): dig(new, "spec", "devices", part) for part in ("requests", "constraints", "config")}
+    return [invalid("spec", {"Devices": shown}, "field is immutable")]
+
+
+def state_text(obj: Object) -> str:
+    states = []
+    if is_deleting(obj):
+        states.append("deleted")
+    if dig(obj, "status", "allocation") is None:
+        return ",".join([*states, "pending"])
+    states.append("allocated")
+    return ",".join([*states, "reserved"] if dig(obj, "status", "reservedFor") else states)
+
+
+def row(obj: Object, now: datetime) -> list[Any]:
+    return [name(obj), state_text(obj), age(obj, now)]
+
 
 KIND = Kind(
     group="resource.k8s.io",
@@ -12,6 +52,13 @@ KIND = Kind(
     singular="resourceclaim",
     returns_deleted=True,
     subresources=(
-        Subresource("status", updates_object=True),
+        Subresource("status", updates_object=True, prepare=updates_status()),
     ),
+    default=default,
+    prepare_for_create=creates_with_status(generation=False),
+    prepare_for_update=updates_spec(generation=False),
+    validate=validate,
+    validate_update=validate_update,
+    columns=(NAME, Column("State"), AGE),
+    row=row,
 )

@@ -1,7 +1,26 @@
-"""ResourceClaimTemplate."""
+"""ResourceClaimTemplate: the claim that each pod of a workload gets for itself. The spec never changes."""
 from __future__ import annotations
 
-from tiffin.api.kind import Kind
+from tiffin.api.checks import IMMUTABLE
+from tiffin.api.kind import Context, Kind
+from tiffin.api.resource.devices import claim_spec_errors, default_claim_spec
+from tiffin.machinery.field import FieldError, invalid
+from tiffin.machinery.object import Object, dig
+
+
+def default(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("metadata", {})
+    default_claim_spec(spec.setdefault("spec", {}))
+
+
+def validate(obj: Object, context: Context) -> list[FieldError]:
+    return claim_spec_errors(dig(obj, "spec", "spec", default={}), "spec.spec")
+
+
+def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
+    return [] if new.get("spec") == old.get("spec") else [invalid("spec", new.get("spec"), IMMUTABLE)]
+
 
 KIND = Kind(
     group="resource.k8s.io",
@@ -11,4 +30,7 @@ KIND = Kind(
     schema="io.k8s.api.resource.v1.ResourceClaimTemplate",
     singular="resourceclaimtemplate",
     returns_deleted=True,
+    default=default,
+    validate=validate,
+    validate_update=validate_update,
 )
