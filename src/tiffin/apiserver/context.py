@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from tiffin.machinery.object import Resource
 SPECIAL_VERBS = {"proxy": "proxy"}
 VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 NO_RESOURCE = Resource("", "", "")
+_NO_NAME = re.compile(r"[/%\x00-\x1f\x7f]").search
 BOOLEAN_FALSE = ("0", "false", "False", "FALSE", "f", "F")
 
 
@@ -135,7 +137,7 @@ def _proxy_rest(raw_path: str, skip: int) -> str:
 
 
 def _check_segment(part: str) -> None:
-    if part in (".", "..") or "/" in part or "%" in part or any(ord(c) < 32 or ord(c) == 127 for c in part):
+    if part in (".", "..") or _NO_NAME(part):
         raise errors.bad_request(f"the path segment {part!r} is not a name")
 
 

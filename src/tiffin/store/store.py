@@ -137,7 +137,7 @@ class Store:
         if write.object is None:
             return None
         write.object["metadata"]["resourceVersion"] = str(revision)
-        return orjson.dumps(write.object)
+        return bytes(memoryview(orjson.dumps(write.object)))  # a copy of the right size: orjson's own buffer keeps several KB more
 
     def _stage(self, write: Write, data: bytes | None) -> Event:
         self._revision += 1
