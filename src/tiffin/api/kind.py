@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import Any
 
 from tiffin.machinery.field import FieldError
+from tiffin.machinery.names import is_dns1123_subdomain
 from tiffin.machinery.object import Object, Resource
 
 
@@ -70,8 +71,6 @@ def no_warnings(new: Object, old: Object | None) -> list[str]:
 
 def dns_subdomain_name(name: str, prefix: bool) -> list[str]:
     """Default for `validate_name`: RFC 1123 subdomain; `prefix` is true for a generateName."""
-    from tiffin.machinery.names import is_dns1123_subdomain
-
     return is_dns1123_subdomain(name[:-1] + "a" if prefix and name.endswith("-") else name)
 
 

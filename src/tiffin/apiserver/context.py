@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import re
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
