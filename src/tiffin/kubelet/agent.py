@@ -65,7 +65,7 @@ class Agent:
         config, client, clock = self._config, self._client, self._clock
         references = References(client, clock, lambda uid: self.kubelet.objects_changed(uid))
         offered = allocatable(self._machine, config)
-        cgroups = Cgroups(config.cgroup_root)
+        cgroups = Cgroups(config.cgroup_root, config.cgroup_mount)
 
         def record(pod: Object, container: str, type: str, reason: str, message: str) -> None:
             record_for(node, pod, container)(type, reason, message)

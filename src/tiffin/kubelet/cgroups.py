@@ -19,7 +19,7 @@ def shares_to_weight(shares: int) -> int:
 class Cgroups:
     """The pods' cgroups beneath one root."""
 
-    def __init__(self, root: str, mount: Path = Path("/sys/fs/cgroup")) -> None:
+    def __init__(self, root: str, mount: Path) -> None:
         self._root, self._mount = root.strip("/"), mount
         self.unified = (mount / "cgroup.controllers").exists()
 

@@ -27,6 +27,7 @@ class AgentConfig:
     resolv_conf: Path = Path("/etc/resolv.conf")
     cgroup_root: str = "/kubepods"
     """Parent of all pods' cgroups, in cgroupfs notation; its own for every node of a machine."""
+    cgroup_mount: Path = Path("/sys/fs/cgroup")
     cgroup_driver: str = "cgroupfs"
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)

@@ -101,11 +101,11 @@ class Registrar:
             self._wake.clear()
             await self._measure()
             await self._report()
+            timer = self._clock.call_later(self._interval(), self._wake.set)
             try:
-                async with asyncio.timeout(self._interval()):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+                await self._wake.wait()
+            finally:
+                timer.cancel()
 
     def _interval(self) -> float:
         if not self.health.complaints:
