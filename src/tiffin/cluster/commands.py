@@ -135,9 +135,9 @@ def _image(layout: Layout, options: argparse.Namespace) -> int:
     state = _state(layout)
     nodes = [layout.node(index) for index in range(1, state.nodes + 1)]
     if not nodes:
-        raise Failure(f"cluster {layout.name} has no nodes with containers; add one with: tiffin up --nodes 1")
+        raise Failure(f"cluster {layout.name} has no nodes with containers; add one with: tiffin up --nodes 1{_named(layout)}")
     if resting := [node.name for node in nodes if daemons.runtime(node).pid() is None]:
-        raise Failure(f"containerd of {', '.join(resting)} does not run; start it with: tiffin up")
+        raise Failure(f"containerd of {', '.join(resting)} does not run; start it with: tiffin up{_named(layout)}")
     try:
         _IMAGE_ACTIONS[options.action](nodes, options)
     except images.ImageError as error:
