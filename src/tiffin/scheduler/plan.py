@@ -51,9 +51,12 @@ def feasible_rows(info: PodInfo, state: State, profile: Profile, among: Mask | N
                 refusals.plugins.add(first.name)
                 left &= narrowed
     for plugin in profile.filters:
+        rejections = plugin.rejections(info, state)
+        if not rejections:
+            continue
         refused = np.zeros(len(left), bool)
         hopeless = np.zeros(len(left), bool)
-        for rejection in plugin.rejections(info, state):
+        for rejection in rejections:
             rows = rejection.rows & left
             count = int(rows.sum())
             if count:
@@ -85,6 +88,8 @@ def _nominated_placed(info: PodInfo, state: State) -> Iterator[bool]:
 
 def possible_rows(info: PodInfo, state: State, profile: Profile, among: Mask | None = None) -> tuple[Mask, Refusals]:
     """The feasible rows with and without the pods that are nominated, which may or may not come."""
+    if not state.nominated:
+        return feasible_rows(info, state, profile, among)
     with _nominated_placed(info, state) as any_nominated:
         feasible, refusals = feasible_rows(info, state, profile, among)
     if any_nominated and feasible.any():

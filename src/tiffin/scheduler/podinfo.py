@@ -1,9 +1,8 @@
 """What the scheduler needs of a pod, read out of the object once."""
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tiffin.api.core.podspec.resources import pod_requests
@@ -13,6 +12,10 @@ from tiffin.machinery.selectors import Selector, from_label_selector
 
 DEFAULT_MILLI_CPU, DEFAULT_MEMORY = 100, 200 * 1024 * 1024
 """What a container without requests counts as when nodes are compared, so that many such pods spread."""
+
+
+HostPort = tuple[str, str, int]
+"""Host address, protocol and port."""
 
 
 def amount(resource: str, quantity: Any) -> int:
@@ -50,14 +53,25 @@ def _term(term: Mapping[str, Any], pod: Object, weight: int = 0) -> AffinityTerm
         term["topologyKey"], from_label_selector(selector), frozenset((*given, *own)), None if by_label is None else from_label_selector(by_label), weight)
 
 
-@dataclass
+@dataclass(slots=True)
 class PodInfo:
-    """A pod as the scheduler sees it; `node` is the row it is on, -1 while it has none."""
+    """A pod as the scheduler sees it; `node` is the name of the node it is on, "" while it has none."""
 
     pod: Object
-    requests: dict[str, int] = field(default_factory=dict)
-    nonzero: tuple[int, int] = (0, 0)
+    key: Key
+    uid: str
+    labels: Mapping[str, str]
+    priority: int
+    requests: dict[str, int]
+    nonzero: tuple[int, int]
+    """Milli cpu and bytes of memory for comparing nodes, with something for containers that request nothing."""
     node: str = ""
+    ports: Sequence[HostPort] = ()
+    images: Sequence[str] = ()
+    affinity: Sequence[AffinityTerm] = ()
+    anti_affinity: Sequence[AffinityTerm] = ()
+    preferred_affinity: Sequence[AffinityTerm] = ()
+    preferred_anti_affinity: Sequence[AffinityTerm] = ()
 
     @classmethod
     def of(cls, pod: Object) -> PodInfo:
@@ -66,15 +80,17 @@ class PodInfo:
         containers = spec.get("containers") or ()
         missing = [sum(1 for c in containers if name not in ((c.get("resources") or {}).get("requests") or {})) for name in ("cpu", "memory")]
         nonzero = (requests.get("cpu", 0) + missing[0] * DEFAULT_MILLI_CPU, requests.get("memory", 0) + missing[1] * DEFAULT_MEMORY)
-        return cls(pod, requests, nonzero, spec.get("nodeName") or "")
+        info = cls(
+            pod, key_of(pod), meta(pod).get("uid") or "", labels_of(pod), spec.get("priority") or 0, requests, nonzero, spec.get("nodeName") or "",
+            _host_ports(spec), [c.get("image") or "" for c in (*(spec.get("initContainers") or ()), *containers)])
+        if affinity := spec.get("affinity"):
+            info._read(affinity)
+        return info
 
-    @cached_property
-    def key(self) -> Key:
-        return key_of(self.pod)
-
-    @property
-    def uid(self) -> str:
-        return meta(self.pod).get("uid") or ""
+    def _read(self, affinity: Mapping[str, Any]) -> None:
+        near, away = affinity.get("podAffinity") or {}, affinity.get("podAntiAffinity") or {}
+        self.affinity, self.anti_affinity = _required(near, self.pod), _required(away, self.pod)
+        self.preferred_affinity, self.preferred_anti_affinity = _preferred(near, self.pod), _preferred(away, self.pod)
 
     @property
     def namespace(self) -> str:
@@ -85,57 +101,24 @@ class PodInfo:
         return self.pod["spec"]  # type: ignore[no-any-return]
 
     @property
-    def priority(self) -> int:
-        return self.spec.get("priority") or 0
-
-    @cached_property
-    def labels(self) -> Mapping[str, str]:
-        return labels_of(self.pod)
-
-    @cached_property
-    def ports(self) -> list[tuple[str, str, int]]:
-        """Host ports as (host address, protocol, port)."""
-        found = []
-        containers = [*(self.spec.get("containers") or ()), *(c for c in self.spec.get("initContainers") or () if c.get("restartPolicy") == "Always")]
-        for container in containers:
-            for port in container.get("ports") or ():
-                if port.get("hostPort"):
-                    found.append((port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", port["hostPort"]))
-        return found
-
-    @cached_property
-    def images(self) -> list[str]:
-        return [c.get("image") or "" for c in (*(self.spec.get("initContainers") or ()), *self.spec["containers"])]
-
-    def _terms(self, kind: str) -> list[AffinityTerm]:
-        affinity = (self.spec.get("affinity") or {}).get(kind) or {}
-        return [_term(t, self.pod) for t in affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ()]
-
-    def _weighted(self, kind: str) -> list[AffinityTerm]:
-        affinity = (self.spec.get("affinity") or {}).get(kind) or {}
-        return [_term(t["podAffinityTerm"], self.pod, t["weight"]) for t in affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()]
-
-    @cached_property
-    def affinity(self) -> list[AffinityTerm]:
-        return self._terms("podAffinity")
-
-    @cached_property
-    def anti_affinity(self) -> list[AffinityTerm]:
-        return self._terms("podAntiAffinity")
-
-    @cached_property
-    def preferred_affinity(self) -> list[AffinityTerm]:
-        return self._weighted("podAffinity")
-
-    @cached_property
-    def preferred_anti_affinity(self) -> list[AffinityTerm]:
-        return self._weighted("podAntiAffinity")
+    def has_affinity(self) -> bool:
+        """Whether the pod says anything about other pods."""
+        return bool(self.affinity or self.anti_affinity or self.preferred_affinity or self.preferred_anti_affinity)
 
     @property
-    def has_affinity(self) -> bool:
-        affinity = self.spec.get("affinity") or {}
-        return bool(affinity.get("podAffinity") or affinity.get("podAntiAffinity"))
-
-    @cached_property
     def owner(self) -> dict[str, Any] | None:
         return controller_of(self.pod)
+
+
+def _host_ports(spec: Mapping[str, Any]) -> Sequence[HostPort]:
+    sidecars = (c for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always")
+    ports = (p for c in (*(spec.get("containers") or ()), *sidecars) for p in c.get("ports") or ())
+    return [(p.get("hostIP") or "0.0.0.0", p.get("protocol") or "TCP", p["hostPort"]) for p in ports if p.get("hostPort")]
+
+
+def _required(affinity: Mapping[str, Any], pod: Object) -> Sequence[AffinityTerm]:
+    return [_term(t, pod) for t in affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ()]
+
+
+def _preferred(affinity: Mapping[str, Any], pod: Object) -> Sequence[AffinityTerm]:
+    return [_term(t["podAffinityTerm"], pod, t["weight"]) for t in affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()]

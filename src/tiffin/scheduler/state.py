@@ -39,6 +39,34 @@ class PodGroup:
         self.counts: Ints = np.zeros(rows, np.int64)
 
 
+class Domains:
+    """The rows by their value of a topology key: `ids` numbers each row's domain, -1 without the label; `count` is how many there are."""
+
+    __slots__ = ("_places", "_single", "count", "ids", "labelled")
+
+    def __init__(self, ids: Ints, count: int) -> None:
+        self.ids, self.count = ids, count
+        self.labelled: Mask = ids >= 0
+        self._places: Ints = ids + 1
+        self._single = int(self.labelled.sum()) == count
+
+    def sums(self, counts: Ints, among: Mask | None = None) -> Ints:
+        """Each row's sum of `counts` over its domain, of the rows `among` only; 0 for rows without the label."""
+        rows = self.labelled if among is None else self.labelled & among
+        given = counts * rows
+        if self._single:
+            return given
+        sums = np.bincount(self._places, weights=given, minlength=self.count + 1).astype(np.int64)
+        sums[0] = 0
+        return sums[self._places]
+
+    def present(self, among: Mask) -> int:
+        """How many domains the rows `among` are in."""
+        if self._single:
+            return int(np.count_nonzero(self.labelled & among))
+        return int(np.count_nonzero(np.bincount(self._places[among], minlength=self.count + 1)[1:]))
+
+
 class State:
     """The cluster as the scheduler sees it."""
 
@@ -67,7 +95,7 @@ class State:
         self.anti_terms: dict[AffinityTerm, Ints] = {}
         self.liked_terms: dict[tuple[str, AffinityTerm], Ints] = {}
         self.namespaces: dict[str, Mapping[str, str]] = {}
-        self.domains: dict[str, tuple[int, Ints, list[str]]] = {}
+        self.domains: dict[str, tuple[int, Domains]] = {}
         self.generation = 0
         """Changes with every change of nodes; masks that depend only on nodes may be kept with it."""
 
@@ -183,18 +211,18 @@ class State:
             mask = self.label_keys[key] = np.array([key in labels_of(n) if n else False for n in self.nodes])
         return mask
 
-    def domain(self, key: str) -> tuple[Ints, list[str]]:
-        """For a topology key: each row's domain number (-1 without the label), and the domains' values."""
+    def domain(self, key: str) -> Domains:
+        """The domains of a topology key."""
         known = self.domains.get(key)
-        if known is None or known[0] != self.generation or len(known[1]) != len(self.nodes):
+        if known is None or known[0] != self.generation or len(known[1].ids) != len(self.nodes):
             numbers: dict[str, int] = {}
             ids = np.full(len(self.nodes), -1, np.int64)
             for row, node in enumerate(self.nodes):
                 value = labels_of(node).get(key) if node else None
                 if value is not None:
                     ids[row] = numbers.setdefault(value, len(numbers))
-            known = self.domains[key] = (self.generation, ids, list(numbers))
-        return known[1], known[2]
+            known = self.domains[key] = (self.generation, Domains(ids, len(numbers)))
+        return known[1]
 
     def group(self, key: Any, matches: Callable[[PodInfo], bool]) -> Ints:
         """Counts per row of the placed pods that match; `key` identifies the function."""

@@ -15,9 +15,7 @@ HARD_WEIGHT = 1
 
 def spread_over_domains(counts: Ints, key: str, state: State) -> Ints:
     """Each row's count over its whole domain of the topology key; 0 for rows without the label."""
-    ids, values = state.domain(key)
-    sums = np.bincount(ids[ids >= 0], weights=counts[ids >= 0], minlength=len(values)).astype(np.int64)
-    return np.where(ids >= 0, sums[ids], 0) if len(values) else np.zeros(len(ids), np.int64)
+    return state.domain(key).sums(counts)
 
 
 class InterPodAffinity:
@@ -58,10 +56,12 @@ class InterPodAffinity:
         if not somewhere and all(self._means(term, info, state) for term in info.affinity):
             met = state.alive.copy()
             for term in info.affinity:
-                met &= state.domain(term.topology_key)[0] >= 0
+                met &= state.domain(term.topology_key).labelled
         return ~met
 
     def score(self, info: PodInfo, state: State, feasible: Mask) -> Floats | None:
+        if not (info.preferred_affinity or info.preferred_anti_affinity or state.liked_terms):
+            return None
         total = np.zeros(len(state.nodes))
         for term in info.preferred_affinity:
             total += term.weight * spread_over_domains(state.selected_by(term), term.topology_key, state)

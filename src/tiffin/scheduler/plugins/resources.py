@@ -39,10 +39,19 @@ class NodeResourcesFit:
 
     def score(self, info: PodInfo, state: State, feasible: Mask) -> Floats | None:
         """LeastAllocated over cpu and memory, equal weights."""
-        allocatable = state.allocatable[:, [CPU, MEMORY]].astype(np.float64)
-        left = allocatable - state.nonzero - info.nonzero
-        known = np.maximum(allocatable, 1.0)
-        return np.floor(np.clip(left, 0.0, None) * MAX_SCORE / known).mean(axis=1)  # type: ignore[no-any-return]
+        return np.floor((_share_left(info, state, CPU) + _share_left(info, state, MEMORY)) / 2.0)
+
+
+def _share_left(info: PodInfo, state: State, column: int) -> Floats:
+    """What would be left of a resource, in whole percent of what the node has."""
+    allocatable = state.allocatable[:, column]
+    left = np.maximum(allocatable - state.nonzero[:, column] - info.nonzero[column], 0)
+    return np.floor(left * MAX_SCORE / np.maximum(allocatable, 1))
+
+
+def _share_used(info: PodInfo, state: State, column: int, resource: str) -> Floats:
+    wanted = state.requested[:, column] + info.requests.get(resource, 0)
+    return np.minimum(wanted / np.maximum(state.allocatable[:, column], 1), 1.0)
 
 
 class NodeResourcesBalancedAllocation:
@@ -52,16 +61,16 @@ class NodeResourcesBalancedAllocation:
         """Best where cpu and memory would be used to the same fraction; pods without requests do not care."""
         if not info.requests:
             return None
-        allocatable = np.maximum(state.allocatable[:, [CPU, MEMORY]], 1)
-        wanted = np.array((info.requests.get("cpu", 0), info.requests.get("memory", 0)))
-        fraction = np.minimum((state.requested[:, [CPU, MEMORY]] + wanted) / allocatable, 1.0)
-        return (1.0 - np.abs(fraction[:, 0] - fraction[:, 1]) / 2.0) * MAX_SCORE  # type: ignore[no-any-return]
+        uneven = np.abs(_share_used(info, state, CPU, "cpu") - _share_used(info, state, MEMORY, "memory"))
+        return (1.0 - uneven / 2.0) * MAX_SCORE
 
 
 class NodePorts:
     name = "NodePorts"
 
     def rejections(self, info: PodInfo, state: State) -> Sequence[Rejection]:
+        if not info.ports:
+            return ()
         taken = np.zeros(len(state.nodes), bool)
         for address, protocol, port in info.ports:
             for row, addresses in state.ports.get((protocol, port), {}).items():
@@ -77,11 +86,11 @@ class ImageLocality:
     def score(self, info: PodInfo, state: State, feasible: Mask) -> Floats | None:
         """By the size of the pod's images that are there already, scaled by how widely each is spread."""
         total: Floats | None = None
-        nodes = max(int(state.alive.sum()), 1)
         for image in info.images:
             known = state.images.get(normalized(image))
             if known is not None:
                 size, mask = known
+                nodes = max(int(state.alive.sum()), 1)
                 part: Floats = mask.astype(np.float64) * (size * float(mask.sum()) / nodes)
                 total = part if total is None else total + part
         if total is None:

@@ -74,15 +74,14 @@ class PodTopologySpread:
         unlabelled = np.zeros(len(state.nodes), bool)
         skewed = np.zeros(len(state.nodes), bool)
         for constraint in hard:
-            ids, values = state.domain(constraint.key)
-            unlabelled |= ids < 0
-            counted = self._eligible(constraint, info, state) & (ids >= 0)
-            present = np.unique(ids[counted])
-            sums = self._sums(constraint, info, state, counted, len(values))
-            least = sums[present].min() if len(present) and len(present) >= constraint.min_domains else 0
+            domains = state.domain(constraint.key)
+            unlabelled |= ~domains.labelled
+            counted = self._eligible(constraint, info, state) & domains.labelled
+            sums = domains.sums(state.matching(info.namespace, constraint.selector), counted)
+            enough = counted.any() and domains.present(counted) >= constraint.min_domains
+            least = sums[counted].min() if enough else 0
             own = 1 if constraint.selector.matches(info.labels) else 0
-            if len(values):
-                skewed |= (ids >= 0) & (sums[ids] + own - least > constraint.max_skew)
+            skewed |= domains.labelled & (sums + own - least > constraint.max_skew)
         found = []
         if unlabelled.any():
             found.append(Rejection(unlabelled, "node(s) didn't match pod topology spread constraints (missing required label)", False))
@@ -90,25 +89,20 @@ class PodTopologySpread:
             found.append(Rejection(skewed, "node(s) didn't match pod topology spread constraints", True))
         return found
 
-    @staticmethod
-    def _sums(constraint: Constraint, info: PodInfo, state: State, counted: Mask, domains: int) -> Floats:
-        counts = state.matching(info.namespace, constraint.selector)
-        ids, _ = state.domain(constraint.key)
-        return np.bincount(ids[counted], weights=counts[counted], minlength=domains).astype(np.float64)
-
     def score(self, info: PodInfo, state: State, feasible: Mask) -> Floats | None:
         soft = [c for c in constraints_of(info, self._default_selector(info)) if not c.hard]
         total: Floats | None = None
         for constraint in soft:
-            ids, values = state.domain(constraint.key)
-            counted = feasible & (ids >= 0)
-            domains = len(np.unique(ids[counted])) if constraint.key != HOSTNAME else int(counted.sum())
-            if not domains:
+            domains = state.domain(constraint.key)
+            present = domains.present(feasible)
+            if not present:
                 continue
-            sums = self._sums(constraint, info, state, self._eligible(constraint, info, state) & (ids >= 0), len(values))
-            part = np.where(ids >= 0, sums[ids] * math.log(domains + 2) + (constraint.max_skew - 1), 0.0)
+            sums = domains.sums(state.matching(info.namespace, constraint.selector), self._eligible(constraint, info, state))
+            weight = np.float64(math.log(present + 2))
+            part: Floats = (sums.astype(np.float64) * weight + (constraint.max_skew - 1)) * domains.labelled
             total = part if total is None else total + part
         if total is None:
             return None
-        low, high = total[feasible].min(), total[feasible].max()
+        chosen = total[feasible]
+        low, high = chosen.min(), chosen.max()
         return MAX_SCORE * (high + low - total) / high if high > low else None
