@@ -12,7 +12,7 @@ from tiffin.machinery import errors
 from tiffin.machinery.object import Resource
 
 SPECIAL_VERBS = {"proxy": "proxy"}
-VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 NO_RESOURCE = Resource("", "", "")
 _NO_NAME = re.compile(r"[/%\x00-\x1f\x7f]").search
 BOOLEAN_FALSE = ("0", "false", "False", "FALSE", "f", "F")

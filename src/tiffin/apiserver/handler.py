@@ -12,7 +12,6 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from urllib.parse import unquote
 
 from tiffin.apiserver import metrics
 from tiffin.apiserver.authn.authenticator import Authenticator
@@ -151,7 +150,7 @@ class ApiServer:
         metrics.count(info.verb, info.resource.plural if known else "", response.status, seconds, long_running)
         if self.log_requests:
             access.info(
-                "%s %s %d %.1fms user=%s audit=%s", request.method, unquote(request.raw_path), response.status, seconds * 1000,
+                "%s %s %d %.1fms user=%s audit=%s", request.method, request.raw_path, response.status, seconds * 1000,
                 context.user.name, context.audit_id)
 
 

@@ -33,7 +33,7 @@ def ensure(layout: Layout, state: ClusterState, ranges: Ranges | None) -> Identi
     if state.simulated:
         pki.client("simulator", "system:tiffin-simulator", ["system:masters"])
     if not layout.admin_token_file.exists():
-        write_atomically(layout.admin_token_file, f"{secrets.token_urlsafe(32)}\n".encode(), mode=0o600)
+        write_atomically(layout.admin_token_file, f"{secrets.token_hex(32)}\n".encode(), mode=0o600)
     return admin(layout)
 
 

@@ -87,7 +87,7 @@ def ensure_admin_token(path: Path) -> str:
     try:
         return path.read_text().partition(",")[0]
     except FileNotFoundError:
-        token = secrets.token_urlsafe(32)
+        token = secrets.token_hex(32)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
