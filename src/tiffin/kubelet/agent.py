@@ -15,6 +15,7 @@ from tiffin.kubelet.config import AgentConfig
 from tiffin.kubelet.container_config import NodeSettings
 from tiffin.kubelet.cri import CriRuntime
 from tiffin.kubelet.dns import Resolver, parse_resolv_conf
+from tiffin.kubelet.gate import Gate
 from tiffin.kubelet.images import Images
 from tiffin.kubelet.node import Node
 from tiffin.kubelet.node_status import Machine, allocatable
@@ -35,6 +36,8 @@ from tiffin.runtime.events import EventRecorder
 log = logging.getLogger(__name__)
 
 SERVICES = Resource("", "v1", "services")
+GATE_PER_CPU = 2
+"""Starts under way at once for each CPU: enough to keep them all at work."""
 
 
 async def run_agent(config: AgentConfig, client: Client) -> None:
@@ -75,6 +78,7 @@ class Agent:
             clock=clock, client=client, runtime=runtime, volumes=Volumes(config.root_dir, PodObjects(client, clock, references)),
             images=Images(runtime, clock, config.root_dir), probes=Probes(runtime, clock, record, lambda uid: self.kubelet.changed(uid)),
             references=references, publisher=Publisher(client, clock), recorder=self._recorder, cgroups=cgroups,
+            gate=Gate(config.parallel_starts or GATE_PER_CPU * self._machine.cpus),
             services=self._services_of, allocatable=lambda: offered, take_end=lambda i: self.kubelet.take_end(i),
             gone=lambda uid: self.kubelet.forget(uid),
         )

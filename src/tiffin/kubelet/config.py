@@ -33,6 +33,8 @@ class AgentConfig:
     annotations: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Object, ...] = ()
     max_pods: int = 110
+    parallel_starts: int = 0
+    """Sandboxes and containers being started at once; 0 leaves it to the number of CPUs."""
     kubelet_port: int = 10250
     """Port of the node's own HTTPS server; 0 means any free one."""
     serving_certificate: Path | None = None

@@ -8,6 +8,7 @@ from tiffin.client.client import Client
 from tiffin.kubelet.cgroups import Cgroups
 from tiffin.kubelet.config import AgentConfig
 from tiffin.kubelet.container_config import NodeSettings
+from tiffin.kubelet.gate import Gate
 from tiffin.kubelet.images import Images
 from tiffin.kubelet.probes import Probes
 from tiffin.kubelet.publish import Publisher
@@ -37,6 +38,7 @@ class Node:
     publisher: Publisher
     recorder: EventRecorder
     cgroups: Cgroups
+    gate: Gate
     services: Callable[[str], Sequence[Object]]
     """Services of a namespace, and `kubernetes` of namespace default."""
     allocatable: Callable[[], dict[str, str]]

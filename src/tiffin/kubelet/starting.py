@@ -13,6 +13,7 @@ from tiffin.kubelet import dns, handlers, termination
 from tiffin.kubelet.container_config import Mounted, container_config, sandbox_config
 from tiffin.kubelet.env import ConfigError, Sources, environment
 from tiffin.kubelet.fields import Facts
+from tiffin.kubelet.gate import Turn
 from tiffin.kubelet.images import ImageFault, Record
 from tiffin.kubelet.node import Node
 from tiffin.kubelet.plan import RunSandbox, StartContainer
@@ -44,8 +45,9 @@ async def run_sandbox(node: Node, pod: Object, action: RunSandbox) -> Sandbox:
     """A new sandbox with its addresses. Raises RuntimeFault, ConfigError and OSError."""
     config = sandbox_config(pod, action.attempt, node.settings, str(node.config.pod_log_dir))
     node.cgroups.ensure(pod)
-    sandbox_id = await node.runtime.run_sandbox(config, dig(pod, "spec", "runtimeClassName", default=""))
-    return await node.runtime.sandbox(sandbox_id)
+    async with node.gate.place(Turn.SANDBOX):
+        sandbox_id = await node.runtime.run_sandbox(config, dig(pod, "spec", "runtimeClassName", default=""))
+        return await node.runtime.sandbox(sandbox_id)
 
 
 def record_for(node: Node, pod: Object, container: str) -> Record:
@@ -76,6 +78,12 @@ async def start_container(node: Node, pod: Object, runtime_pod: RuntimePod, acti
         record("Warning", "Failed", f"Error: {fault.reason}")
         raise
     config = _configured(node, pod, container, action, runtime_pod, image, objects, ips, record)
+    async with node.gate.place(Turn.CONTAINER):
+        return await _started(node, action, config, sandbox, record)
+
+
+async def _started(node: Node, action: StartContainer, config: cri.ContainerConfig, sandbox: cri.PodSandboxConfig, record: Record) -> Container:
+    """Create and start what was configured. Raises StartFault."""
     try:
         container_id = await node.runtime.create_container(action.sandbox_id, config, sandbox)
     except RuntimeFault as fault:
