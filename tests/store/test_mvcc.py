@@ -175,6 +175,19 @@ def test_the_past_keeps_no_more_than_its_bytes(feed: Feed) -> None:
     assert [event.entry._object is None for event in past] == [True, True, False]
 
 
+def test_only_what_was_decoded_last_stays_decoded() -> None:
+    feed = Feed(Mvcc(decoded_bytes=len(encoded(100)) * 3))
+    for number in range(100, 110):
+        feed.put("pods", Key("a", f"n{number}"))
+    first = feed.index.get("pods", Key("a", "n100"))
+    assert first is not None
+    held = first.object
+    for entry in feed.index.entries("pods"):
+        assert entry.object["metadata"]
+    assert sum(entry._object is not None for entry in feed.index.entries("pods")) == 3
+    assert first.object == held and first.object is not held
+
+
 @pytest.mark.parametrize("data", [
     b'{"metadata":{"name":"a","resourceVersion":"7"}}',
     b'{"metadata":{"resourceVersion":"7","name":"a"},"spec":{"resourceVersion":"9"}}',

@@ -41,23 +41,47 @@ class FutureRevision(Exception):
 
 
 class Entry:
-    """One version of one object. `data` is its wire encoding; `object` is decoded from it when first asked for."""
+    """One version of one object. `data` is its wire encoding; `object` is decoded from it when asked for and not kept."""
 
-    __slots__ = ("_object", "data", "key", "revision")
+    __slots__ = ("_decoded", "_object", "data", "key", "revision")
 
-    def __init__(self, key: Key, revision: int, data: bytes, obj: Object | None = None) -> None:
-        self.key, self.revision, self.data, self._object = key, revision, data, obj
+    def __init__(self, key: Key, revision: int, data: bytes, obj: Object | None = None, decoded: Decoded | None = None) -> None:
+        self.key, self.revision, self.data, self._object, self._decoded = key, revision, data, obj, decoded
+        if obj is not None and decoded is not None:
+            decoded.add(self)
 
     @property
     def object(self) -> Object:
         obj = self._object
         if obj is None:
             obj = self._object = orjson.loads(self.data)
+            if self._decoded is not None:
+                self._decoded.add(self)
         return obj
 
     def forget_object(self) -> None:
         """Gives back the memory of the decoded form; it can be decoded again."""
         self._object = None
+
+
+class Decoded:
+    """The entries that were decoded last, so many that their encodings have `limit` bytes: only these keep the decoded form.
+
+    A decoded object takes five times the memory of its encoding, and most are never looked at again.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._bytes = limit, 0
+        self._entries: deque[Entry] = deque()
+
+    def add(self, entry: Entry) -> None:
+        """Notes that the entry has just been decoded; the oldest ones forget."""
+        self._entries.append(entry)
+        self._bytes += len(entry.data)
+        while self._bytes > self._limit and len(self._entries) > 1:
+            oldest = self._entries.popleft()
+            self._bytes -= len(oldest.data)
+            oldest.forget_object()
 
 
 class EventType(StrEnum):
@@ -113,9 +137,9 @@ class _Table:
 
 
 class Mvcc:
-    """The index of one store. `window_events` and `window_bytes` bound the past that is kept."""
+    """The index of one store. `window_events` and `window_bytes` bound the past that is kept, `decoded_bytes` what stays decoded."""
 
-    def __init__(self, window_events: int = 100_000, window_bytes: int = 32 << 20) -> None:
+    def __init__(self, window_events: int = 100_000, window_bytes: int = 32 << 20, decoded_bytes: int = 4 << 20) -> None:
         self.revision = 0
         self.compacted = 0
         self._tables: dict[str, _Table] = {}
@@ -123,6 +147,7 @@ class Mvcc:
         self._window_bytes = 0
         self._limits = window_events, window_bytes
         self._next_sink = 0
+        self._decoded = Decoded(decoded_bytes)
 
     def _table(self, resource: str) -> _Table:
         table = self._tables.get(resource)
@@ -229,9 +254,9 @@ class Mvcc:
         if data is None:
             if previous is None:
                 raise KeyError(f"{resource} {key} is deleted but was never there")
-            return Event(resource, EventType.DELETED, Entry(key, revision, with_revision(previous.data, revision)), previous)
+            return Event(resource, EventType.DELETED, Entry(key, revision, with_revision(previous.data, revision), decoded=self._decoded), previous)
         type = EventType.MODIFIED if previous else EventType.ADDED
-        return Event(resource, type, Entry(key, revision, data, obj), previous)
+        return Event(resource, type, Entry(key, revision, data, obj, self._decoded), previous)
 
     def apply(self, events: Sequence[Event]) -> Sequence[int]:
         """Puts events into the index, tells the watchers, and gives the revisions that fell out of the window with it."""
