@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiffin.machinery.jsoncodec import DecodeError
-from tiffin.machinery.yamlcodec import dump_yaml, parse_yaml, resolve
+from tiffin.machinery.yamlcodec import dump_yaml, parse_yaml, repeated_keys, resolve
 
 
 @pytest.mark.parametrize(("text", "value"), [
@@ -35,6 +35,7 @@ def test_anchors_and_merges() -> None:
 def test_repeated_keys_are_one_problem_and_the_last_counts() -> None:
     obj, problems = parse_yaml(b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  k: v\n  k: w\n")
     assert obj["data"] == {"k": "w"}
+    assert repeated_keys(problems[0]) == ['line 6: key "k" already set in map']
     assert list(map(str, problems)) == ['error converting YAML to JSON: yaml: unmarshal errors:\n  line 6: key "k" already set in map']
 
 

@@ -22,6 +22,7 @@ from tiffin.machinery.mergepatch import apply_merge_patch
 from tiffin.machinery.object import Object
 from tiffin.machinery.patch import REJECTED, Fault, PatchError
 from tiffin.machinery.strategicpatch import apply_strategic_patch
+from tiffin.machinery.yamlcodec import repeated_keys
 
 BUILTIN_TYPES = (PatchType.JSON, PatchType.MERGE, PatchType.STRATEGIC, PatchType.APPLY)
 CUSTOM_TYPES = (PatchType.JSON, PatchType.MERGE, PatchType.APPLY)
@@ -126,7 +127,7 @@ def parse_applied(context: RequestContext, body: bytes) -> Object:
     if problems and context.field_validation == "Strict":
         raise errors.bad_request("error strict decoding YAML: " + ", ".join(str(p) for p in problems))
     if context.field_validation != "Ignore":
-        context.warnings += [str(p) for p in problems]
+        context.warnings += [line for p in problems for line in repeated_keys(p)]
     if not isinstance(obj, dict):
         raise errors.bad_request("error decoding YAML: the body is not an object")
     return obj

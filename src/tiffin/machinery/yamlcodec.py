@@ -29,6 +29,7 @@ _WORDS: dict[str, Any] = {
 _integer = re.compile(r"([-+]?)(?:0[bB]([01]+)|0[oO]?([0-7]+)|0[xX]([0-9a-fA-F]+)|(0|[1-9][0-9]*))", re.ASCII).fullmatch
 _float = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII).fullmatch
 _CONVERTING = "error converting YAML to JSON: yaml: "
+_REPEATED = f"{_CONVERTING}unmarshal errors:\n"
 
 
 def parse_yaml(body: bytes) -> tuple[Object, list[Problem]]:
@@ -58,7 +59,12 @@ def parse_yaml(body: bytes) -> tuple[Object, list[Problem]]:
         raise DecodeError(f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}")
     if not builder.repeated:
         return obj, []
-    return obj, [Problem("sentence", f"{_CONVERTING}unmarshal errors:\n" + "\n".join(f"  {line}" for line in builder.repeated))]
+    return obj, [Problem("sentence", _REPEATED + "\n".join(f"  {line}" for line in builder.repeated))]
+
+
+def repeated_keys(problem: Problem) -> list[str]:
+    """The lines of `parse_yaml`'s problem one by one, as a server-side apply warns of them."""
+    return [line.strip() for line in problem.path.removeprefix(_REPEATED).split("\n")]
 
 
 def dump_yaml(obj: Any) -> bytes:
