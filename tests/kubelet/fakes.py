@@ -38,7 +38,10 @@ def strategic_status(old: Object, patch: Object) -> Object:
         if result.get(name):
             result[name] = [entry for entry in result[name] if "$patch" not in entry]
     if "conditions" in result:
-        merged = {c["type"]: c for c in old.get("conditions") or ()} | {c["type"]: c for c in result["conditions"]}
+        merged = {c["type"]: c for c in old.get("conditions") or ()}
+        for condition in result["conditions"]:
+            together = merged.get(condition["type"], {}) | condition
+            merged[condition["type"]] = {k: v for k, v in together.items() if v is not None}
         order = [entry["type"] for entry in patch["$setElementOrder/conditions"]]
         result["conditions"] = sorted(merged.values(), key=lambda c: order.index(c["type"]) if c["type"] in order else -1)
     return result

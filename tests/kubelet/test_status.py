@@ -158,6 +158,9 @@ def test_the_patch_holds_what_changed_and_nothing_of_others() -> None:
     new = old | {"phase": "Failed", "podIPs": [{"ip": "10.0.0.6"}], "reason": "Evicted", "conditions": [{"type": "ex/g", "status": "True"}, {"type": "Ready", "status": "False"}]}
     assert status_patch(old, new) == {
         "phase": "Failed", "reason": "Evicted", "podIPs": [{"ip": "10.0.0.6"}, {"$patch": "replace"}],
-        "conditions": [{"type": "Ready", "status": "False"}], "$setElementOrder/conditions": [{"type": "ex/g"}, {"type": "Ready"}],
+        "conditions": [dict.fromkeys(("lastTransitionTime",)) | {"type": "Ready", "status": "False"}], "$setElementOrder/conditions": [{"type": "ex/g"}, {"type": "Ready"}],
     }
     assert (status_patch(new, old) or {})["reason"] is None
+    unready = {"conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "m"}]}
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    assert (status_patch(unready, ready) or {})["conditions"] == [{"type": "Ready", "status": "True", "reason": None, "message": None}]

@@ -47,6 +47,8 @@ async def test_restarts_and_back_off(play: Scenario) -> None:
     play.runtime.finish("main", 1)
     await play.wait(0.5)
     assert play.status()["restartCount"] == 1 and play.status()["lastState"]["terminated"]["exitCode"] == 1
+    assert is_ready(play.pod()) and "BackOff" not in play.reasons()
+    assert all("message" not in c for c in play.pod()["status"]["conditions"])
     for delay in (10, 20, 40, 80, 160, 300, 300):
         play.runtime.finish("main", 1)
         await play.wait()
@@ -136,7 +138,10 @@ async def test_images_that_cannot_be_had(play: Scenario) -> None:
     await play.wait(3)
     waiting = play.status()["state"]["waiting"]
     assert waiting == {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "far:1": ErrImagePull: rpc error: code = Unknown desc = no such host'}
-    assert play.messages() == ['Pulling image "far:1"', 'Failed to pull image "far:1": rpc error: code = Unknown desc = no such host', 'Back-off pulling image "far:1"', "Error: ErrImagePull"]
+    assert play.messages() == [
+        'Pulling image "far:1"', 'Failed to pull image "far:1": rpc error: code = Unknown desc = no such host', "Error: ErrImagePull",
+        'Back-off pulling image "far:1"', "Error: ImagePullBackOff",
+    ]
     await play.wait(8)
     assert len(play.calls("pull")) == 2
     play.runtime.fault = lambda call: None

@@ -90,7 +90,6 @@ class Images:
         except RuntimeFault as fault:
             record("Warning", "Failed", f'Failed to pull image "{name}": {fault}')
             delay = self._lengthened(key, delay, str(fault))
-            record("Normal", "BackOff", words)
             raise ImageFault("ErrImagePull", str(fault), delay.until, ("ImagePullBackOff", f"{words}: ErrImagePull: {fault}")) from fault
         if found is None:
             raise ImageFault("ErrImagePull", f'image "{name}" is not there after it was pulled', now + FIRST)

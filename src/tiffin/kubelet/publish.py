@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,16 +34,24 @@ def status_patch(old: Object, new: Object) -> Object | None:
     patch: dict[str, Any] = {}
     for name in OWNED:
         before, after = old.get(name), new.get(name)
+        if name == "conditions" and before:
+            before = [{k: v for k, v in c.items() if v is not None} for c in before]  # the API shows lastProbeTime: null
         if before == after:
             continue
         if name == "conditions":
             patch["$setElementOrder/conditions"] = [{"type": c["type"]} for c in after or ()]
-            patch[name] = [c for c in after or () if c["type"] in OWN_CONDITIONS]
+            patch[name] = _own_conditions(before or (), after or ())
         elif name in MERGED_BY_IP and before and after:
             patch[name] = [*after, {"$patch": "replace"}]
         else:
             patch[name] = after
     return patch or None
+
+
+def _own_conditions(before: Sequence[Object], after: Sequence[Object]) -> list[Object]:
+    """The agent's conditions as a merge by type takes them: what a condition no longer has is null."""
+    had = {c["type"]: c for c in before}
+    return [dict.fromkeys(had.get(c["type"], ())) | c for c in after if c["type"] in OWN_CONDITIONS]
 
 
 @dataclass(slots=True)

@@ -239,9 +239,18 @@ class PodWorker:
             self._timer = self.node.clock.call_later((wake - now).total_seconds(), self.poke)
 
     def _unfold(self, now: datetime) -> list[datetime]:
-        """When the waiting reason of a failed pull will change."""
-        moments = [f.at + BACK_OFF_SHOWN_AFTER for f in self._failures.values() if f.back_off is not None]
-        return [m for m in moments if m > now]
+        """Tell of pulls that now wait; answers when the waiting reason of the others will change."""
+        waits = []
+        for name, failure in self._failures.items():
+            if failure.back_off is None:
+                continue
+            if now < failure.at + BACK_OFF_SHOWN_AFTER:
+                waits.append(failure.at + BACK_OFF_SHOWN_AFTER)
+                continue
+            reason, message = failure.back_off
+            self._announce(Announce(f"{name}/{failure.at}/back-off", "Normal", "BackOff", message.partition(": ErrImagePull")[0], name))
+            self._announce(Announce(f"{name}/{failure.at}/failed", "Warning", "Failed", f"Error: {reason}", name))
+        return waits
 
     def _act(self, decided: Plan, now: datetime) -> list[datetime]:
         """Begin what can begin; answers when what had to be put off may be tried."""
@@ -375,8 +384,6 @@ class PodWorker:
         self._note_early_end(sandbox.id)
 
     async def _start(self, action: StartContainer) -> None:
-        if action.back_off is not None:
-            self._back_offs[action.name] = action.back_off
         action = replace(action, attempt=max(action.attempt, self._attempts_told(action.name)))
         try:
             run = await starting.start_container(self.node, self.pod, self.runtime, action, pod_ips(self.state()))
@@ -386,6 +393,10 @@ class PodWorker:
             self._failures[action.name] = Failure(fault.reason, fault.message, now, back_off)
             self._retries.put_off(action.key, retry_at or now + START_RETRY)
             return
+        finally:
+            # Not before: the plan would take the run that is being followed for one that has to wait.
+            if action.back_off is not None:
+                self._back_offs[action.name] = action.back_off
         self._put(run)
         self._note_early_end(run.id)
         self._failures.pop(action.name, None)
