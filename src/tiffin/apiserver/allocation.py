@@ -135,8 +135,8 @@ class ServiceAllocator:
     def _free_ip(self) -> str:
         """A free address, tried at random places first and then in order; the first 16 are left to those who ask for them."""
         size, first = self.network.num_addresses, int(self.network.network_address)
-        for _ in range(32):
-            offset = 16 + int.from_bytes(os.urandom(4), "big") % max(size - 17, 1)
+        for _ in range(32 if size > 32 else 0):
+            offset = 16 + int.from_bytes(os.urandom(4), "big") % (size - 17)
             ip = str(ipaddress.ip_address(first + offset))
             if ip not in self._ips:
                 return ip
