@@ -92,6 +92,7 @@ class Agent:
     async def run(self) -> None:
         """Everything at once, until cancelled or until a part of it fails for good."""
         self._own.subscribe(self._node_changed)
+        self.registrar.on_pressure = lambda kind: housekeeping.relieve(self.kubelet, kind)
         server = None
         try:
             async with asyncio.TaskGroup() as parts:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from tiffin.kubelet import rotation, static_pods, syscalls
+from tiffin.kubelet import eviction, rotation, runtime, static_pods, syscalls
 from tiffin.kubelet.inotify import Notifier
 from tiffin.kubelet.proto import cri_pb2 as cri
 from tiffin.kubelet.publish import PODS
@@ -71,6 +71,27 @@ async def collect_images(kubelet: Kubelet) -> None:
                 await node.runtime.remove_image(image.id)
         except RuntimeFault as fault:
             log.warning("images not collected: %s", fault)
+
+
+async def relieve(kubelet: Kubelet, kind: str) -> None:
+    """Evict one pod because the node is short of something."""
+    node = kubelet.node
+    active = {w.uid: w for w in kubelet.workers() if w.is_active and not w.is_ending}
+    try:
+        stats = await node.runtime.stats()
+    except RuntimeFault as fault:
+        log.warning("nobody evicted, as usage is unknown: %s", fault)
+        return
+    usage: dict[str, dict[str, int]] = {}
+    for entry in stats:
+        used = entry.memory.working_set_bytes.value if kind == "memory" else entry.writable_layer.used_bytes.value
+        labels = entry.attributes.labels
+        usage.setdefault(labels.get(runtime.POD_UID, ""), {})[labels.get(runtime.CONTAINER_NAME, "")] = used
+    chosen = eviction.victim([w.pod for w in active.values()], usage, kind)
+    if chosen is not None:
+        words = eviction.message(chosen, usage, kind)
+        node.recorder.event(chosen, "Warning", eviction.REASON, words)
+        active[uid_of(chosen)].end(eviction.REASON, words, 0)
 
 
 async def follow_static_pods(kubelet: Kubelet, registrar: Registrar) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -50,11 +50,8 @@ class Registrar:
         self._pressed: dict[str, datetime] = {}
         self._cidr = ""
         self._wake = asyncio.Event()
-        self.on_pressure: Callable[[str], None] = lambda kind: None
-
-    def look_again(self) -> None:
-        """Something changed that the status may show."""
-        self._wake.set()
+        self.on_pressure: Callable[[str], Awaitable[None]] = _nobody
+        """Told of each pressure ("memory", "disk", "pid") whenever it is measured."""
 
     async def register(self) -> None:
         """Create the Node, or take up the one that is there; returns when that is done."""
@@ -129,15 +126,15 @@ class Registrar:
             holds, reason, message = info.conditions.get(condition, (False, "", ""))
             if not holds:
                 complaints.append(f"{title}: {condition}=false reason:{reason} message:{message}")
-        self.health = replace(self.health, complaints=tuple(complaints), runtime_name=info.name, runtime_version=info.version, pressure=self._pressure())
+        self.health = replace(self.health, complaints=tuple(complaints), runtime_name=info.name, runtime_version=info.version, pressure=await self._pressure())
         await self._list_images()
 
-    def _pressure(self) -> measuring.Pressure:
+    async def _pressure(self) -> measuring.Pressure:
         now, measured = self._clock.now(), measuring.pressure(self._config.root_dir, dict(self._config.eviction_hard))
         for kind, holds in measured._asdict().items():
             if holds:
                 self._pressed[kind] = now
-                self.on_pressure(kind)
+                await self.on_pressure(kind)
         recent = {kind: kind in self._pressed and now - self._pressed[kind] < PRESSURE_STAYS for kind in measured._fields}
         return measuring.Pressure(**recent)
 
@@ -196,6 +193,10 @@ class Registrar:
                 "spec": {"holderIdentity": name, "leaseDurationSeconds": self._config.lease_seconds, "renewTime": now},
             }
             await self._client.create(LEASES, LEASE_NAMESPACE, lease)
+
+
+async def _nobody(kind: str) -> None:
+    """Until somebody wants to be told of pressure."""
 
 
 def _ready(status: Object) -> bool:

@@ -188,6 +188,10 @@ class PodWorker:
         return not self._busy
 
     @property
+    def is_ending(self) -> bool:
+        return self._ending is not None
+
+    @property
     def is_active(self) -> bool:
         """It takes up room on the node."""
         return not self._stopped and dig(self.pod, "status", "phase") not in planning.TERMINAL_PHASES
