@@ -157,6 +157,8 @@ class Kind:
     """The warning every request for this kind is answered with, empty for kinds that are not deprecated."""
     default_propagation: str = "Background"
     """What a DELETE without options does to dependents: Background or Orphan."""
+    delete_warning: str = ""
+    """Said to whoever deletes without saying what shall become of dependents."""
 
     default: Callable[[Object], None] = nothing
     normalize: Callable[[Object], None] = nothing

@@ -13,6 +13,7 @@ from tiffin.machinery import errors
 from tiffin.machinery.decode import DecodeError, Problem, decode_object, parse_json, parse_yaml, strict_error, strict_problems
 from tiffin.machinery.object import Object
 from tiffin.machinery.protodecode import parse_protobuf
+from tiffin.machinery.protolayout import message_of
 from tiffin.machinery.schema import Type, definition
 
 UNKNOWN_FORMAT = f"the body of the request was in an unknown format - accepted media types include: {JSON}, {YAML}, {PROTOBUF}"
@@ -89,10 +90,19 @@ def _check_kind(obj: Object, kind: str, api_version: str) -> None:
     if given_version and given_version != api_version and (given_kind or kind) == kind:
         raise errors.bad_request(f"the API version in the data ({given_version}) does not match the expected API version ({api_version})")
     if (given_kind and given_kind != kind) or (given_version and given_version != api_version):
-        raise errors.bad_request(
-            f'{given_kind or kind} in version "{(given_version or api_version).rpartition("/")[2]}" cannot be handled as a {kind}: '
-            f'no kind "{given_kind or kind}" is registered for version "{given_version or api_version}" here')
+        raise errors.bad_request(_wrong_kind(given_kind or kind, given_version or api_version, kind, api_version))
     obj["kind"], obj["apiVersion"] = kind, api_version
+
+
+def _wrong_kind(given_kind: str, given_version: str, kind: str, api_version: str) -> str:
+    """Why a body of one kind cannot be taken for another, depending on whether there is such a kind at all."""
+    version = given_version.rpartition("/")[2]
+    if message_of(given_version, given_kind) is None:
+        why = f'no kind "{given_kind}" is registered for version "{given_version}" here'
+    else:
+        internal = api_version.partition("/")[0].partition(".")[0] if "/" in api_version else "core"
+        why = f"converting ({version}.{given_kind}) to ({internal}.{kind}): unknown conversion"
+    return f'{given_kind} in version "{version}" cannot be handled as a {kind}: {why}'
 
 
 def _go_type(value: object) -> str:

@@ -105,14 +105,13 @@ class CustomResources:
         now = format_time(datetime.now(UTC))
         clash = self._clash(crd)
         conditions = list(status.get("conditions") or ())
-        generation = crd["metadata"].get("generation")
         if clash:
-            _set(conditions, "NamesAccepted", "False", clash[0], clash[1], now, generation)
+            _set(conditions, "NamesAccepted", "False", clash[0], clash[1], now)
             if not _condition(crd, "Established"):
-                _set(conditions, "Established", "False", "NotAccepted", "not all names are accepted", now, generation)
+                _set(conditions, "Established", "False", "NotAccepted", "not all names are accepted", now)
         else:
-            _set(conditions, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now, generation)
-            _set(conditions, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now, generation)
+            _set(conditions, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now)
+            _set(conditions, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now)
             status["acceptedNames"] = names
         status["conditions"] = conditions
         status.setdefault("acceptedNames", {"plural": "", "kind": ""})
@@ -181,10 +180,8 @@ def _condition(crd: Object, type: str) -> bool:
     return any(c["type"] == type and c["status"] == "True" for c in (crd.get("status") or {}).get("conditions") or ())
 
 
-def _set(conditions: list[Object], type: str, status: str, reason: str, message: str, now: str, generation: int | None) -> None:
+def _set(conditions: list[Object], type: str, status: str, reason: str, message: str, now: str) -> None:
     condition: Object = {"type": type, "status": status, "lastTransitionTime": now, "reason": reason, "message": message}
-    if generation:
-        condition["observedGeneration"] = generation
     for index, old in enumerate(conditions):
         if old["type"] == type:
             if old["status"] == status:

@@ -18,10 +18,10 @@ from tiffin.apiserver.options import read_options
 from tiffin.apiserver.registry import Served
 from tiffin.apiserver.render import respond
 from tiffin.apiserver.stored import StoreReader
-from tiffin.apiserver.writes import Writes
+from tiffin.apiserver.writes import Writes, uid_conflict
 from tiffin.machinery import errors
 from tiffin.machinery.field import FieldError, not_supported, required
-from tiffin.machinery.object import Key, Object, Resource, dig, labels_of
+from tiffin.machinery.object import Key, Object, Resource, dig, key_of, labels_of
 from tiffin.machinery.selectors import from_label_selector
 from tiffin.machinery.timestamps import format_time
 from tiffin.net.http import Request, Response
@@ -49,7 +49,10 @@ class PodVerbs:
 
     async def bindings(self, context: RequestContext, served: Served, obj: Object) -> Object:
         """The create of a Binding; its name is the pod's."""
-        return await self._bind(context, obj, dig(obj, "metadata", "name", default=""))
+        name = dig(obj, "metadata", "name", default="")
+        if not name:
+            raise errors.bad_request("Name parameter required.")
+        return await self._bind(context, obj, name)
 
     async def _bind(self, context: RequestContext, binding: Object, name: str) -> Object:
         metadata, target = binding.get("metadata") or {}, binding.get("target") or {}
@@ -60,7 +63,7 @@ class PodVerbs:
         node, uid = target["name"], metadata.get("uid")
 
         def assign(old: Object) -> Object:
-            self._may_bind(old, name, uid)
+            self._may_bind(self.pods, old, name, uid)
             new: Object = orjson.loads(orjson.dumps(old))
             new["spec"]["nodeName"] = node
             if metadata.get("annotations"):
@@ -87,12 +90,12 @@ class PodVerbs:
             raise errors.ApiError(500, "", f"[{listed}]" if len(found) > 1 else listed)
 
     @staticmethod
-    def _may_bind(pod: Object, name: str, uid: str | None) -> None:
+    def _may_bind(served: Served, pod: Object, name: str, uid: str | None) -> None:
         def conflict(message: str) -> errors.ApiError:
             return errors.conflict("pods/binding", name, message)
 
         if uid and uid != pod["metadata"].get("uid"):
-            raise conflict(f"Precondition failed: UID in precondition: {uid}, UID in object meta: {pod['metadata'].get('uid')}")
+            raise uid_conflict(served, key_of(pod), uid, pod["metadata"].get("uid") or "")
         if pod["metadata"].get("deletionTimestamp"):
             raise conflict(f"pod {name} is being deleted, cannot be assigned to a host")
         if pod["spec"].get("nodeName"):
@@ -129,7 +132,7 @@ class PodVerbs:
             return
         budgets = [e for e in self.writes.store.entries(self.budgets.storage, key.namespace) if _covers(e.object, pod)]
         if len(budgets) > 1:
-            raise errors.internal_error("this pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")
+            raise errors.ApiError(500, "", "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")
         if budgets and not (dig(budgets[0].object, "spec", "unhealthyPodEvictionPolicy") == "AlwaysAllow" and not _is_ready(pod)):
             await self._spend(context, budgets[0].key, pod)
         await self.writes.delete(context, self.pods, key, options)

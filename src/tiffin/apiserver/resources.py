@@ -22,7 +22,7 @@ from tiffin.apiserver.registry import Registry, Served
 from tiffin.apiserver.render import Renderer, respond
 from tiffin.apiserver.selection import Selection
 from tiffin.apiserver.watch import Watches
-from tiffin.apiserver.writes import Writes, Written
+from tiffin.apiserver.writes import Writes, Written, uid_conflict
 from tiffin.client.client import PatchType
 from tiffin.machinery import errors
 from tiffin.machinery.managedfields import apply
@@ -55,6 +55,8 @@ class Resources:
             context.warnings.append(kind.deprecation)
         if info.namespace and not kind.namespaced and not _is_own_namespace(info):
             raise errors.path_not_found()
+        if request.method == "HEAD" and info.subresource != "proxy":
+            raise errors.method_not_allowed()
         if info.subresource:
             return await self._subresource(context, served, request)
         if not info.verb or info.verb not in (*kind.verbs, "watch") or (info.deprecated_watch and "watch" not in kind.verbs):
@@ -77,9 +79,9 @@ class Resources:
         sub = served.kind.subresource_by_name.get(info.subresource)
         if sub is None:
             raise errors.not_found(served.group_resource, info.name) if served.custom else errors.path_not_found()
-        if served.kind.namespaced and not info.namespace:
+        if (served.kind.namespaced and not info.namespace) or (info.rest and sub.name != "proxy"):
             raise errors.path_not_found()
-        if info.verb not in sub.verbs and not ("get" in sub.verbs and request.method == "HEAD"):
+        if info.verb not in sub.verbs:
             raise errors.method_not_allowed()
         if sub.updates_object:
             return await self._object_subresource(context, served, sub, request)
@@ -149,20 +151,14 @@ class Resources:
         if served.kind.create_on_update and sub is None and self.writes.store.newest(served.storage, key) is None:
             uid = obj["metadata"].get("uid")
             if uid:
-                where = "/".join(part for part in ("/registry", served.kind.plural, key.namespace, key.name) if part)
-                raise errors.conflict(served.group_resource, key.name, (
-                    f"StorageError: invalid object, Code: 4, Key: {where}, ResourceVersion: 0, AdditionalErrorMsg: "
-                    f"Precondition failed: UID in precondition: {uid}, UID in object meta: "))
+                raise uid_conflict(served, key, uid, "")
             return await self.writes.create(context, served, obj, context.info.namespace, key.name)
         data = orjson.dumps(obj)
         uid = obj["metadata"].get("uid")
 
         def transform(old: Object) -> Object:
             if uid and uid != old["metadata"].get("uid"):
-                where = "/".join(part for part in ("/registry", served.kind.plural, key.namespace, key.name) if part)
-                raise errors.conflict(served.group_resource, key.name, (
-                    f"StorageError: invalid object, Code: 4, Key: {where}, ResourceVersion: 0, AdditionalErrorMsg: "
-                    f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata'].get('uid')}"))
+                raise uid_conflict(served, key, uid, old["metadata"].get("uid") or "")
             return orjson.loads(data)  # type: ignore[no-any-return]
 
         return await self.writes.update(context, served, key, transform, subresource=sub)
@@ -220,6 +216,8 @@ class Resources:
         form = self._form(context, served)
         options = DeleteOptions.from_object(bodies.read_delete_options(context, request.body))
         context.dry_run = options.dry_run
+        if served.kind.delete_warning and not options.propagation and options.orphan_dependents is None:
+            context.warnings.append(served.kind.delete_warning)
         obj, gone = await self.writes.delete(context, served, key_in(served, context), options)
         if gone and not served.kind.returns_deleted:
             return respond(self._success(served, obj), form._replace(kind="", version=""))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import orjson
 
-from tiffin.api.autoscaling.scale import apply_scale, scale_of
+from tiffin.api.autoscaling.scale import COLUMNS, apply_scale, scale_of, scale_row
 from tiffin.api.kind import Kind, Subresource
 from tiffin.apiserver import bodies, patches
 from tiffin.apiserver.context import RequestContext
@@ -13,7 +13,7 @@ from tiffin.apiserver.negotiate import negotiate
 from tiffin.apiserver.options import read_options
 from tiffin.apiserver.registry import Served
 from tiffin.apiserver.render import Renderer, respond
-from tiffin.apiserver.writes import Writes
+from tiffin.apiserver.writes import Writes, uid_conflict
 from tiffin.client.client import PatchType
 from tiffin.machinery import errors
 from tiffin.machinery.field import invalid
@@ -25,7 +25,7 @@ from tiffin.net.http import Request, Response
 SCALE = ("autoscaling", "v1", "Scale")
 SCHEMA = "io.k8s.api.autoscaling.v1.Scale"
 REPLICAS = ("spec", "replicas")
-SCALE_KIND = Kind("autoscaling", "v1", "Scale", "scales", SCHEMA)
+SCALE_KIND = Kind("autoscaling", "v1", "Scale", "scales", SCHEMA, columns=COLUMNS, row=scale_row)
 
 
 class ScaleHandler:
@@ -104,8 +104,7 @@ def _check(scale: Object, served: Served, key: Key, old: Object) -> None:
         raise errors.invalid("Scale", "autoscaling", key.name, [invalid("spec.replicas", replicas, "must be greater than or equal to 0")])
     uid = (scale.get("metadata") or {}).get("uid")
     if uid and uid != old["metadata"].get("uid"):
-        raise errors.conflict(
-            served.group_resource, key.name, f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata'].get('uid')}")
+        raise uid_conflict(served, key, uid, old["metadata"].get("uid") or "")
 
 
 def _scale_update(kind: Kind) -> Subresource:

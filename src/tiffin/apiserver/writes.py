@@ -75,6 +75,14 @@ def new_uid() -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def uid_conflict(served: Served, key: Key, wanted: str, found: str) -> errors.ApiError:
+    """409 of a write that means another object of the same name; the words are those of the reference's storage."""
+    where = "/".join(part for part in ("/registry", served.kind.plural, key.namespace, key.name) if part)
+    return errors.conflict(served.group_resource, key.name, (
+        f"StorageError: invalid object, Code: 4, Key: {where}, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"))
+
+
 class Writes:
     """The writing half of the API over one store."""
 

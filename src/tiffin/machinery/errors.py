@@ -120,7 +120,9 @@ def too_large(message: str) -> ApiError:
 
 
 def too_many_requests(message: str, retry_after: int = 1, details: dict[str, Any] | None = None) -> ApiError:
-    return ApiError(429, "TooManyRequests", message, {"retryAfterSeconds": retry_after} | (details or {}), {"Retry-After": str(retry_after)})
+    """`retry_after` in seconds; 0 leaves it to the client."""
+    after = {"retryAfterSeconds": retry_after} if retry_after else {}
+    return ApiError(429, "TooManyRequests", message, after | (details or {}), {"Retry-After": str(retry_after)} if retry_after else None)
 
 
 def internal_error(message: str) -> ApiError:

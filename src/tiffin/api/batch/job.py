@@ -122,6 +122,9 @@ KIND = Kind(
         Subresource("status", updates_object=True, prepare=updates_status(), validate=validate_status),
     ),
     default_propagation="Orphan",
+    delete_warning=(
+        "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them "
+        "or set propagationPolicy=Orphan to suppress this warning"),
     default=default,
     prepare_for_create=prepare_for_create,
     prepare_for_update=updates_spec(),
