@@ -132,7 +132,7 @@ class InProcess:
     def store(self) -> Store:
         return self.assembly.store
 
-    async def raw(self, method: str, target: str, body: bytes = b"", token: str | None = ADMIN, **headers: str) -> Response:
+    async def raw(self, method: str, target: str, body: bytes = b"", token: str | None = ADMIN, **headers: Any) -> Response:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if token is not None:
             sent["authorization"] = f"Bearer {token}"
@@ -169,7 +169,7 @@ class InProcess:
         assert answer.status == 201, answer.text
         return answer.object  # type: ignore[no-any-return]
 
-    async def watch(self, target: str, **headers: str) -> Stream:
+    async def watch(self, target: str, **headers: Any) -> Stream:
         """A watch that runs until the test ends or the stream's `leave`."""
         response = await self.raw("GET", target, **headers)
         assert response.stream is not None, response.body

@@ -110,8 +110,8 @@ def test_a_range_that_is_full_says_so_and_recovers() -> None:
     allocator.before_create(service("more"), False)
     ports = [{"port": n} for n in range(4)]
     with pytest.raises(ApiError, match="failed to allocate a nodePort: range is full"):
-        allocator.before_create(service("ports", clusterIP="None", type="NodePort", ports=ports), False)
-    allocator.before_create(service("ports", clusterIP="None", type="NodePort", ports=ports[:3]), False)
+        allocator.before_create(service("ports", clusterIP="None", clusterIPs=["None"], type="NodePort", ports=ports), False)
+    allocator.before_create(service("ports", clusterIP="None", clusterIPs=["None"], type="NodePort", ports=ports[:3]), False)
 
 
 async def test_addresses_outlive_a_whole_server(pki: Pki) -> None:
