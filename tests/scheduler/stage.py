@@ -49,12 +49,16 @@ def nothing_selects(info: PodInfo) -> Selector | None:
     return None
 
 
+def no_claim(namespace: str, name: str) -> Object | None:
+    return None
+
+
 class Board:
     """A state and the default profile over it."""
 
     def __init__(self, *objects: Object, profile: Profile | None = None) -> None:
         self.state = State()
-        self.profile = profile or default_profile(nothing_selects)
+        self.profile = profile or default_profile(nothing_selects, no_claim)
         self.state.namespaces["default"] = {"kubernetes.io/metadata.name": "default"}
         for obj in objects:
             if obj["kind"] == "Node":

@@ -6,7 +6,7 @@ from typing import Any
 from tests.scheduler.stage import Stage, node, pod
 from tiffin.machinery import errors
 from tiffin.machinery.object import Key, Resource, key_of, meta, replaced
-from tiffin.scheduler.run import NODES
+from tiffin.scheduler.run import CLAIMS, NODES
 from tiffin.scheduler.writes import PODS, condition
 
 
@@ -140,3 +140,14 @@ async def test_a_nomination_is_remembered_by_the_next_scheduler() -> None:
         await stage.add(pod("small", cpu="1"))
         await _end(stage, "leaving")
         assert (stage.where("held"), stage.where("small")) == ("a", "")
+
+
+async def test_a_pod_waits_for_its_claim() -> None:
+    async with Stage(node("a")) as stage:
+        await stage.add(pod("p", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]))
+        await stage.clock.advance(20)
+        told = condition(stage.pod("p"), "PodScheduled")["message"]
+        assert told == '0/1 nodes are available: persistentvolumeclaim "data" not found. not found'
+        stage.put({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "default"}}, CLAIMS)
+        await stage.clock.settle()
+        assert stage.where("p") == "a"

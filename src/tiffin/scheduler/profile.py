@@ -10,6 +10,7 @@ from tiffin.scheduler.plugins.nodes import NodeAffinity, NodeName, NodeUnschedul
 from tiffin.scheduler.plugins.podaffinity import InterPodAffinity
 from tiffin.scheduler.plugins.resources import ImageLocality, NodePorts, NodeResourcesBalancedAllocation, NodeResourcesFit
 from tiffin.scheduler.plugins.spread import PodTopologySpread
+from tiffin.scheduler.plugins.volumes import FindClaim, VolumeBinding
 from tiffin.scheduler.podinfo import PodInfo
 
 SCHEDULER_NAME = "default-scheduler"
@@ -24,12 +25,12 @@ class Profile:
     scores: Sequence[tuple[Score, int]]
 
 
-def default_profile(default_selector: Callable[[PodInfo], Selector | None]) -> Profile:
+def default_profile(default_selector: Callable[[PodInfo], Selector | None], claim: FindClaim) -> Profile:
     """`default_selector` gives what selects a pod (its owner's selector), for the default spreading."""
     taints, affinity, fit, near = TaintToleration(), NodeAffinity(), NodeResourcesFit(), InterPodAffinity()
     spread = PodTopologySpread(affinity, taints, default_selector)
     return Profile(
-        prefilters=(affinity,),
+        prefilters=(affinity, VolumeBinding(claim)),
         filters=(NodeUnschedulable(), NodeName(), taints, affinity, NodePorts(), fit, spread, near),
         scores=((taints, 3), (affinity, 2), (fit, 1), (spread, 2), (near, 2), (NodeResourcesBalancedAllocation(), 1), (ImageLocality(), 1)),
     )

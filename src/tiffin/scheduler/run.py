@@ -30,14 +30,16 @@ from tiffin.scheduler.writes import PODS, PodWriter
 logger = logging.getLogger(__name__)
 
 NODES, NAMESPACES, SERVICES = Resource("", "v1", "nodes"), Resource("", "v1", "namespaces"), Resource("", "v1", "services")
+CLAIMS = Resource("", "v1", "persistentvolumeclaims")
 BUDGETS = Resource("policy", "v1", "poddisruptionbudgets")
 OWNERS = {
     "ReplicaSet": Resource("apps", "v1", "replicasets"), "StatefulSet": Resource("apps", "v1", "statefulsets"),
     "ReplicationController": Resource("", "v1", "replicationcontrollers")}
-WATCHED = (PODS, NODES, NAMESPACES, SERVICES, BUDGETS, *OWNERS.values())
+WATCHED = (PODS, NODES, NAMESPACES, SERVICES, CLAIMS, BUDGETS, *OWNERS.values())
 FINISHED = ("Succeeded", "Failed")
 PARALLEL_WRITES = 256
 POD_LEFT = frozenset(("NodeResourcesFit", "NodePorts", "InterPodAffinity", "PodTopologySpread"))
+CLAIM_CHANGED = frozenset(("VolumeBinding",))
 POD_CAME = frozenset(("InterPodAffinity", "PodTopologySpread"))
 
 
@@ -48,7 +50,7 @@ class Scheduler:
         self.client, self.clock, self.caches, self.recorder = client, clock, caches, recorder
         self.state = State()
         self.queue = Queue(clock)
-        self.profile = default_profile(self._default_selector)
+        self.profile = default_profile(self._default_selector, lambda namespace, name: caches.get(CLAIMS, namespace, name))
         self.writer = PodWriter(client, clock, recorder)
         self._assumed: set[str] = set()
         self._writes: set[asyncio.Task[None]] = set()
@@ -62,6 +64,7 @@ class Scheduler:
         self.caches[NAMESPACES].subscribe(self._namespace_changed)
         self.caches[NODES].subscribe(self._node_changed)
         self.caches[PODS].subscribe(self._pod_changed)
+        self.caches[CLAIMS].subscribe(lambda old, new: self.queue.happened(CLAIM_CHANGED))
         try:
             while True:
                 waiting = await self.queue.take()
