@@ -70,6 +70,11 @@ def test_refusals(body: bytes, words: str) -> None:
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["y", "0E0", "1_0", "0o7", "~", "", "<<", "null", "1.", "2001-01-01", "a: b", "- a", "#", "é", "on"])
+def test_text_stays_text(text: str) -> None:
+    assert parse_yaml(dump_yaml({"k": text, text or "e": "v"}))[0] == {"k": text, text or "e": "v"}
+
+
 @given(st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text(max_size=3)), max_size=4))
 def test_what_is_written_is_read(obj: dict[str, Any]) -> None:
     try:

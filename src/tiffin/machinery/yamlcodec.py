@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import io
 import re
 from typing import Any
 
@@ -85,14 +86,14 @@ def _dumper() -> Any:
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
-    plain = yaml.CSafeDumper("")
+    plain = yaml.CSafeDumper(io.StringIO())
     readable = "tag:yaml.org,2002:str", "tag:yaml.org,2002:yaml"
 
     def text(dumper: Any, value: str) -> Any:
         style = None
         if "\n" in value:
             style = "|"
-        elif value in _WORDS or plain.resolve(yaml.ScalarNode, value, (True, False)) not in readable:
+        elif not isinstance(resolve(value), str) or plain.resolve(yaml.ScalarNode, value, (True, False)) not in readable:
             style = '"'
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
@@ -198,7 +199,7 @@ class _Builder:
             self.anchors[event.anchor] = (value, size)
         if self.open:
             line = event.start_mark.line + 1 if event is not None else 0
-            plain = event is not None and getattr(event, "implicit", False) and getattr(event, "tag", None) is None
+            plain = isinstance(event, self.events.ScalarEvent) and event.implicit[0] and event.tag is None
             if repeated := self.open[-1].add(value, plain, line):
                 self.repeated.append(repeated)
         return value
