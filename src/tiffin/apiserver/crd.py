@@ -23,7 +23,7 @@ from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Key, Object, is_deleting
 from tiffin.machinery.timestamps import format_time
 from tiffin.store.mvcc import Event, EventType
-from tiffin.store.store import Store
+from tiffin.store.store import Mismatch, Store, Write
 
 logger = logging.getLogger(__name__)
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
@@ -156,10 +156,21 @@ class CustomResources:
             self._watch_last(name, key)
             return
 
-        def release(new: Object) -> None:
-            new["metadata"]["finalizers"] = [f for f in new["metadata"].get("finalizers") or () if f != CLEANUP]
+        await self._release(key)
 
-        await self._update(key, release)
+    async def _release(self, key: Key) -> None:
+        """Takes our finalizer off, and with the last one the definition itself. Nothing else changes, so nothing is validated:
+        a definition that could not be written again can still go."""
+        entry = self.store.newest(CRDS, key)
+        if entry is None:
+            return
+        new: Object = orjson.loads(entry.data)
+        left = [f for f in new["metadata"].get("finalizers") or () if f != CLEANUP]
+        new["metadata"]["finalizers"] = left
+        try:
+            await self.store.commit(Write(CRDS, key, new if left else None, entry.revision))
+        except Mismatch:
+            self._changed.put_nowait(key)
 
     def _watch_last(self, name: str, key: Key) -> None:
         """Looks again when the last object has gone."""
