@@ -168,8 +168,8 @@ def _validate_narrowing(spec: Spec, before: Spec) -> list[FieldError]:
 
 def difference(new: Any, old: Any) -> str:
     """The lines in which two specs differ, as JSON under Go's field names."""
-    lines = [json.dumps(go_names(value), indent=2, sort_keys=True).splitlines() for value in (old, new)]
-    return "\n".join(list(difflib.unified_diff(*lines, lineterm="", n=3))[2:])
+    before, after = (json.dumps(go_names(value), indent=2, sort_keys=True).splitlines() for value in (old, new))
+    return "\n".join(list(difflib.unified_diff(before, after, lineterm="", n=3))[2:])
 
 
 def validate_annotation_updates(new: Object, old: Object) -> list[FieldError]:
