@@ -100,22 +100,32 @@ class Rig:
 
     async def stop(self) -> None:
         """Remove every pod, then containerd and all it left."""
+        try:
+            await self._remove_pods()
+        finally:
+            self.process.terminate()
+            self.process.wait()
+            subprocess.run(["ip", "link", "delete", self.bridge], check=False, capture_output=True)
+            for mount in syscalls.mounts_beneath(os.path.realpath(self.root)):
+                syscalls.unmount(mount.path)
+            shutil.rmtree(self.root, ignore_errors=True)
+            cgroups.remove(self.cgroup)
+
+    async def _remove_pods(self) -> None:
         runtime = CriRuntime(str(self.socket))
         try:
-            for container in await runtime.containers():
-                await runtime.stop_container(container.id, 0)
-            for sandbox in await runtime.sandboxes():
-                await runtime.stop_sandbox(sandbox.id)
-                await runtime.remove_sandbox(sandbox.id)
+            for attempt in range(20):
+                try:
+                    for sandbox in await runtime.sandboxes():
+                        await runtime.stop_sandbox(sandbox.id)
+                        await runtime.remove_sandbox(sandbox.id)
+                    return
+                except RuntimeFault:
+                    if attempt == 19:
+                        raise
+                    await asyncio.sleep(0.1)  # what ends by itself meanwhile is in the way only for a moment
         finally:
             await runtime.close()
-        self.process.terminate()
-        self.process.wait()
-        subprocess.run(["ip", "link", "delete", self.bridge], check=False, capture_output=True)
-        cgroups.remove(self.cgroup)
-        for mount in syscalls.mounts_beneath(os.path.realpath(self.root)):
-            syscalls.unmount(mount.path)
-        shutil.rmtree(self.root, ignore_errors=True)
 
 
 if __name__ == "__main__":
