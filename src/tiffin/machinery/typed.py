@@ -135,23 +135,20 @@ def added(type: Type) -> Callable[[Any], Node]:
     return type.derive("added", _added)  # type: ignore[no-any-return]
 
 
+def _leaf(value: Any) -> Node:
+    return LEAF
+
+
 def _added(type: Type) -> Callable[[Any], Node]:
-    if isinstance(type, Scalar):
-        return lambda value: LEAF
-    if isinstance(type, List) and _goes_by_element(type):
-        return lambda values: _added_elements(type, values) if values else LEAF
-    if isinstance(type, Struct) and not type.atomic:
-        return _added_struct(type)
-
-    def other(value: Any) -> Node:
-        if not value or not _goes_by_field(type, value):
-            return LEAF
-        node = {SELF: LEAF}
-        for name, item in value.items():
-            node[f"f:{name}"] = added(child_type(type, name))(item)
-        return node
-
-    return other
+    if isinstance(type, (Struct, Map)):
+        if type.atomic:
+            return _leaf
+        return _added_struct(type) if isinstance(type, Struct) else _added_map(added(type.values))
+    if isinstance(type, List):
+        return (lambda values: _added_elements(type, values) if values else LEAF) if _goes_by_element(type) else _leaf
+    if isinstance(type, (Raw, SchemaOr)):
+        return lambda value: _added_map(added(UNTYPED))(value) if value.__class__ is dict else LEAF
+    return _leaf
 
 
 def _added_struct(type: Struct) -> Callable[[Any], Node]:
@@ -164,18 +161,37 @@ def _added_struct(type: Struct) -> Callable[[Any], Node]:
         for name, item in value.items():
             known = table.get(name)
             if known is None:
-                known = table.setdefault(name, (f"f:{name}", added(child_type(type, name)))) if name in type.fields else (f"f:{name}", added(UNTYPED))
-            node[known[0]] = known[1](item)
+                known = f"f:{name}", added(child_type(type, name))
+                if name in type.fields:
+                    table[name] = known
+            element, inner = known
+            node[element] = LEAF if inner is _leaf else inner(item)
         return node
 
     return struct
 
 
+def _added_map(inner: Callable[[Any], Node]) -> Callable[[Any], Node]:
+    def mapping(value: Any) -> Node:
+        if not value:
+            return LEAF
+        node = {SELF: LEAF}
+        for name, item in value.items():
+            node[f"f:{name}"] = inner(item)
+        return node
+
+    return mapping
+
+
 def _added_elements(type: List, values: list[Any]) -> Node:
     node: Node = {SELF: LEAF}
-    of_item = added(type.items)
-    for element, items in _elements(type, values).items():
-        node[element] = of_item(items[0]) if len(items) == 1 else LEAF
+    element, of_item = element_of(type), added(type.items)
+    for item in values:
+        try:
+            name = element(item)
+        except ValueError:
+            continue
+        node[name] = LEAF if name in node else of_item(item)  # of elements that stand twice only the place is owned
     return node
 
 
