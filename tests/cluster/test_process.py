@@ -118,7 +118,7 @@ def test_a_log_that_has_grown_gives_way(tmp_path: Path) -> None:
 
 async def test_a_gate_holds_until_it_is_opened() -> None:
     with Gate() as gate:
-        assert not gate.used and gate.arguments == ["--gate-fd", str(gate.descriptor)] and gate.used
+        assert gate.arguments == ["--gate-fd", str(gate.descriptor)]
         waiting = [asyncio.create_task(pass_through(os.dup(gate.descriptor))) for _ in range(2)]
         await asyncio.sleep(0)
         assert not any(task.done() for task in waiting)

@@ -96,6 +96,20 @@ def test_up_again_changes_nothing(own_cluster: Cluster) -> None:
     assert own_cluster.tiffin("status").stdout.startswith(f"cluster {own_cluster.name}: up")
 
 
+def test_another_node_joins_a_running_cluster(own_cluster: Cluster, image_files: dict[str, Path]) -> None:
+    """The first node says nothing new then, and is believed; pods of both nodes reach one another."""
+    own_cluster.up()
+    agent = own_cluster.pid("node-1")
+    own_cluster.up("--nodes", "2", "--wait", "20s")
+    assert own_cluster.pid("node-1") == agent
+    own_cluster.tiffin("image", "load", str(image_files[HELLO]))
+    for name, node in (("one", "node-1"), ("two", "node-2")):
+        own_cluster.kubectl("run", name, f"--image={HELLO}", f'--overrides={{"spec":{{"nodeName":"{node}"}}}}')
+    own_cluster.wait("condition=Ready", "pod/one", "pod/two")
+    address = own_cluster.jsonpath("pod two", "{.status.podIP}")
+    assert "Hello from Chapter 2!" in own_cluster.kubectl("exec", "one", "--", "wget", "-qO-", f"http://{address}").stdout
+
+
 def test_after_a_reboot(own_cluster: Cluster, image_files: dict[str, Path]) -> None:
     """What a reboot leaves: the data directory, pid files among it, and an empty file for each namespace."""
     own_cluster.up()

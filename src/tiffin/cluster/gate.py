@@ -11,16 +11,14 @@ from types import TracebackType
 
 
 class Gate(AbstractContextManager["Gate"]):
-    """The starter's side. `used` tells whether anything was started behind the gate."""
+    """The starter's side."""
 
     def __init__(self) -> None:
         self.descriptor, self._end = os.pipe()
-        self.used = False
 
     @property
     def arguments(self) -> list[str]:
         """What tells a daemon of the gate."""
-        self.used = True
         return ["--gate-fd", str(self.descriptor)]
 
     def open(self) -> None:

@@ -26,16 +26,21 @@ _SHIM_SOCKETS = Path("/run/containerd/s")
 _START_SECONDS = 30.0
 
 
-async def bring_up(node: NodeLayout, state: ClusterState, ranges: Ranges, gate: Gate) -> None:
-    """Returns when containerd answers and the agent, behind the gate, has been started. Raises `NotReady`, `ImageError` and `OSError`."""
+async def bring_up(node: NodeLayout, state: ClusterState, ranges: Ranges, gate: Gate) -> bool:
+    """Returns when containerd answers and the agent runs; true when it had to be started, which it was behind the gate.
+
+    Raises `NotReady`, `ImageError` and `OSError`.
+    """
     namespace = await asyncio.to_thread(network.connect_node, node, ranges)
     if daemons.runtime(node).pid() is None:
         await _start_containerd(node, namespace)
     agent, command = daemons.agent(node), daemons.agent_command(node, state, ranges)
-    if not agent.runs(command):
+    is_new = not agent.runs(command)
+    if is_new:
         await asyncio.to_thread(stop, [agent], daemons.AGENT_GRACE)
         await asyncio.to_thread(agent.start, command, namespace=namespace, extra=gate.arguments, pass_fds=[gate.descriptor])
     await images.ensure_pause(node)
+    return is_new
 
 
 async def take_down(node: NodeLayout, grace: float) -> None:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
 
 from tiffin.client.client import Client
@@ -33,10 +33,10 @@ def is_ready(node: Object, since: str = "") -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" and (each.get("lastHeartbeatTime") or "") >= since for each in conditions)
 
 
-async def wait(layout: Layout, state: ClusterState, seconds: float, since: str = "") -> None:
+async def wait(layout: Layout, state: ClusterState, seconds: float, since: Callable[[str], str]) -> None:
     """Returns when every real node is Ready and as many simulated ones as were asked for. Raises `NotReady`, naming the others.
 
-    `since` is the moment from which on their word counts, empty when none of their agents was started just now.
+    `since` gives, for a node's name, the moment from which on its word counts: empty when its agent was not started just now.
     """
     client = admin_client(layout, state.port)
     ready: dict[str, bool] = {}
@@ -63,7 +63,7 @@ async def delete(layout: Layout, port: int, names: Iterable[str]) -> None:
         client.close()
 
 
-async def _follow(client: Client, state: ClusterState, layout: Layout, ready: dict[str, bool], since: str) -> None:
+async def _follow(client: Client, state: ClusterState, layout: Layout, ready: dict[str, bool], since: Callable[[str], str]) -> None:
     """Keeps `ready` by name, from a list and the watch after it, until it suffices."""
     real = {layout.node(index).name for index in range(1, state.nodes + 1)}
 
@@ -74,13 +74,14 @@ async def _follow(client: Client, state: ClusterState, layout: Layout, ready: di
     while True:
         nodes = await client.list(NODES)
         ready.clear()
-        ready.update((name_of(node), is_ready(node, since)) for node in nodes.items)
+        ready.update((name_of(node), is_ready(node, since(name_of(node)))) for node in nodes.items)
         if enough():
             return
         try:
             async with aclosing(client.watch(NODES, resource_version=nodes.resource_version)) as events:  # type: ignore[type-var]
                 async for event in events:
-                    ready[name_of(event.object)] = event.type != "DELETED" and is_ready(event.object, since)
+                    name = name_of(event.object)
+                    ready[name] = event.type != "DELETED" and is_ready(event.object, since(name))
                     if enough():
                         return
         except ApiError as error:

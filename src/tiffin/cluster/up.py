@@ -11,7 +11,7 @@ import fcntl
 import os
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -59,11 +59,24 @@ class Result:
     current: bool
 
 
+@dataclass
+class _Agents:
+    """Which agents were started by this `up`, by their nodes' names; the simulator is the agent of all other nodes."""
+
+    begun: str
+    is_new: dict[str, bool] = field(default_factory=dict)
+    simulator_is_new: bool = False
+
+    def since(self, name: str) -> str:
+        """From when on a node's word counts: what it said before its agent was started anew is no news."""
+        return self.begun if self.is_new.get(name, self.simulator_is_new) else ""
+
+
 def settle(layout: Layout, options: Options) -> ClusterState:
     """The state the cluster is to have. Raises `Refused`, before anything was changed."""
     _refuse(problems(Wish(layout, 0, options.nodes or 0)))
     before = load_state(layout.state_file) or replace(DEFAULTS, name=layout.name)
-    asked = {field: value for field in ("nodes", "simulated", "store", "port") if (value := getattr(options, field)) is not None}
+    asked = {option: value for option in ("nodes", "simulated", "store", "port") if (value := getattr(options, option)) is not None}
     state = replace(before, **asked)
     if state.port == 0:
         state = replace(state, port=before.port if layout.state_file.exists() else free_port())
@@ -90,16 +103,17 @@ async def bring_up(layout: Layout, state: ClusterState, wait: float, progress: P
     await _remove_surplus(layout, before, state)
     begun = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     with Gate() as gate:
-        nodes = (_start_node(layout.node(index), state, ranges, gate, progress) for index in range(1, state.nodes + 1) if ranges)
+        agents = _Agents(begun)
+        nodes = (_start_node(layout.node(index), state, ranges, gate, progress, agents) for index in range(1, state.nodes + 1) if ranges)
         await _together(_start_server(layout, state, ranges, gate, progress), *nodes)
-    is_new = await asyncio.to_thread(_start_simulator, layout, state) or gate.used
+    agents.simulator_is_new = await asyncio.to_thread(_start_simulator, layout, state)
     server = f"https://127.0.0.1:{state.port}"
     config = kubeconfig.document(layout.context, server, *identities.admin)
     current = await asyncio.to_thread(kubeconfig.merge, kubeconfig.default_file(), config)
     await _forget_surplus(layout, before, state)
     if wait and state.nodes + state.simulated:
         progress.begin("nodes")
-        await nodes_ready.wait(layout, state, wait, since=begun if is_new else "")
+        await nodes_ready.wait(layout, state, wait, agents.since)
         progress.end("nodes", "ready")
     return Result(state, server, current)
 
@@ -174,9 +188,9 @@ async def _start_server(layout: Layout, state: ClusterState, ranges: Ranges | No
     progress.end("control plane", "ready")
 
 
-async def _start_node(each: NodeLayout, state: ClusterState, ranges: Ranges, gate: Gate, progress: Progress) -> None:
+async def _start_node(each: NodeLayout, state: ClusterState, ranges: Ranges, gate: Gate, progress: Progress, agents: _Agents) -> None:
     progress.begin(each.name)
-    await node.bring_up(each, state, ranges, gate)
+    agents.is_new[each.name] = await node.bring_up(each, state, ranges, gate)
     progress.end(each.name, "started")
 
 
