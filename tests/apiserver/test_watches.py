@@ -251,3 +251,9 @@ async def test_a_fault_in_one_watch_ends_it_and_nothing_else(api: InProcess, mon
 async def test_reading_needs_the_right_to_watch(api: InProcess) -> None:
     answer = await api.get(f"{MAPS}?watch=1", token="nobody-token")
     assert answer.status == 403 and 'cannot watch resource "configmaps"' in answer.message
+
+
+async def test_a_bookmark_of_workloads_counts_no_replicas(api: InProcess) -> None:
+    stream = await api.watch(f"/apis/apps/v1/namespaces/default/deployments?{INITIAL}")
+    mark = await stream.next()
+    assert (mark["type"], mark["object"]["spec"]["replicas"]) == ("BOOKMARK", 0)

@@ -175,7 +175,7 @@ class Watcher:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         obj: Object = {"kind": self.served.kind.kind, "apiVersion": self.served.api_version, "metadata": metadata}
         if not self.served.custom:
-            obj = {**zero(self.served.type), **obj}
+            obj = {**_empty(self.served), **obj}
         if self.form.kind == "Table":
             columns, self.columns_sent = not self.columns_sent, True
             return self._line("BOOKMARK", self.renderer.table([obj], {"resourceVersion": str(revision)}, columns))
@@ -189,6 +189,13 @@ class Watcher:
     def _fail(self, error: errors.ApiError) -> None:
         self.writer.write(self._line("ERROR", error.status()))
 
+
+def _empty(served: Served) -> Object:
+    """An object that says nothing, as Kubernetes writes it out: its own form of workloads has a plain number of replicas."""
+    obj = zero(served.type)
+    if served.resource.group == "apps" and any(each.name == "scale" for each in served.kind.subresources):
+        obj["spec"] = {"replicas": 0, **obj["spec"]}
+    return obj
 
 
 class Watches:
