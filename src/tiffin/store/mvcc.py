@@ -8,6 +8,7 @@ Invariants
 from __future__ import annotations
 
 import logging
+import sys
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,7 +42,7 @@ class FutureRevision(Exception):
 
 
 class Entry:
-    """One version of one object. `data` is its wire encoding; `object` is decoded from it when asked for and not kept."""
+    """One version of one object. `data` is its wire encoding; `object` is decoded from it when asked for and kept for a while."""
 
     __slots__ = ("_decoded", "_object", "data", "key", "revision")
 
@@ -63,9 +64,14 @@ class Entry:
         """Gives back the memory of the decoded form; it can be decoded again."""
         self._object = None
 
+    def forget_unshared(self) -> None:
+        """The same, unless others hold the decoded form too: then keeping it costs nothing, and saves them a second copy."""
+        if sys.getrefcount(self._object) <= 2:
+            self._object = None
+
 
 class Decoded:
-    """The entries that were decoded last, so many that their encodings have `limit` bytes: only these keep the decoded form.
+    """The entries that were decoded last, so many that their encodings have `limit` bytes: only these keep a form nobody else holds.
 
     A decoded object takes five times the memory of its encoding, and most are never looked at again.
     """
@@ -81,7 +87,7 @@ class Decoded:
         while self._bytes > self._limit and len(self._entries) > 1:
             oldest = self._entries.popleft()
             self._bytes -= len(oldest.data)
-            oldest.forget_object()
+            oldest.forget_unshared()
 
 
 class EventType(StrEnum):
