@@ -28,7 +28,8 @@ def described(kind: Kind, group: str, version: str) -> str:
 def described_subresource(subresource: Subresource, kind: Kind) -> str:
     body = (kind.group, kind.version, kind.kind) if subresource.body is None else subresource.body
     shown = body[2] if body[0] == kind.group else "/".join(body)
-    return f"{subresource.name}={shown}:{','.join(subresource.verbs).replace('get,patch,update', '+')}"
+    verbs = ",".join(subresource.verbs)
+    return f"{subresource.name}={shown}:{'+' if verbs == 'get,patch,update' else verbs}"
 
 
 def declared() -> Iterator[str]:

@@ -31,6 +31,9 @@ def default(obj: Object) -> None:
     _complete_status(obj.setdefault("status", {}))
 
 
+_status_strategy = updates_status()
+
+
 def _complete_status(status: dict[str, Any]) -> None:
     status.setdefault("conditions", None)
     accepted = status["acceptedNames"] = status.get("acceptedNames") or {}
@@ -54,9 +57,19 @@ def prepare_for_update(new: Object, old: Object, context: Context) -> None:
     keep(new, old, "status")
     if changed(new, old, "spec"):
         next_generation(new, old)
-    stored, known = _storage_version(new), dig(new, "status", "storedVersions", default=[])
+    _note_storage_version(new)
+
+
+def prepare_status(new: Object, old: Object, context: Context) -> None:
+    _status_strategy(new, old, context)
+    _note_storage_version(new)
+
+
+def _note_storage_version(obj: Object) -> None:
+    """The storage version is among the stored ones, whatever the client says."""
+    stored, known = _storage_version(obj), dig(obj, "status", "storedVersions", default=[])
     if stored is not None and stored not in known:
-        new["status"] = new["status"] | {"storedVersions": [*known, stored]}
+        obj["status"] = (obj.get("status") or {}) | {"storedVersions": [*known, stored]}
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
@@ -78,7 +91,7 @@ KIND = Kind(
     short_names=("crd", "crds"),
     categories=("api-extensions",),
     subresources=(
-        Subresource("status", updates_object=True, prepare=updates_status()),
+        Subresource("status", updates_object=True, prepare=prepare_status),
     ),
     unconditional_update=False,
     deletion_finalizers=("customresourcecleanup.apiextensions.k8s.io",),

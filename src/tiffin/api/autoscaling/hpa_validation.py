@@ -43,10 +43,9 @@ def _reference_errors(reference: dict[str, Any], path: str) -> list[FieldError]:
 
 def _metric_errors(metric: dict[str, Any], path: str) -> list[FieldError]:
     kind = metric.get("type") or ""
-    if not kind:
-        return [required(f"{path}.type", "must specify a metric source type")]
     if kind not in _SOURCES:
-        return [not_supported(f"{path}.type", kind, tuple(sorted(_SOURCES)))]
+        unknown = not_supported(f"{path}.type", kind, tuple(sorted(_SOURCES)))
+        return [*([] if kind else [required(f"{path}.type", "must specify a metric source type")]), unknown, unknown]
     given = [field for field in _SOURCES.values() if metric.get(field) is not None]
     errors = _CHECKS[given[0]](metric[given[0]], f"{path}.{given[0]}") if given else []
     expected = _SOURCES[kind]

@@ -35,7 +35,7 @@ def from_v2(obj: Object) -> Object:
     if current:
         notes[CURRENT] = _compact([_old_metric(m, _OLD_CURRENT) for m in current])
     if conditions := status.pop("conditions", None):
-        notes[CONDITIONS] = _compact(conditions)
+        notes[CONDITIONS] = _compact([_ordered(condition, _CONDITION) for condition in conditions])
     if behavior := spec.pop("behavior", None):
         notes[BEHAVIOR] = _compact(_go_behavior(behavior))
     if cpu is not None:
@@ -134,6 +134,15 @@ _OLD_CURRENT: dict[str, _Fields] = {
 }
 
 
+_CONDITION = ("type", "status", "lastTransitionTime", "reason", "message")
+_REFERENCE = ("kind", "name", "apiVersion")
+
+
+def _ordered(value: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    """The fields in the order of the old struct, which the annotation's text shows."""
+    return {field: value[field] for field in fields if field in value}
+
+
 def _old_metric(metric: dict[str, Any], table: dict[str, _Fields]) -> dict[str, Any]:
     kind = metric.get("type", "")
     source = metric.get(_SOURCES.get(kind, ""))
@@ -146,7 +155,7 @@ def _old_metric(metric: dict[str, Any], table: dict[str, _Fields]) -> dict[str, 
         for step in path[1:] if path[0] == "*" else path:
             value = (value or {}).get(step)
         if value is not None:
-            old[name] = value
+            old[name] = _ordered(value, _REFERENCE) if path == ("describedObject",) else value
     return {"type": kind, _SOURCES[kind]: old}
 
 

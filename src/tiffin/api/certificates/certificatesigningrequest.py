@@ -6,6 +6,7 @@ through `/approval` only, exclude each other and stay; the certificate comes thr
 from __future__ import annotations
 
 import base64
+import re
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +28,9 @@ USAGES = (
     "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel", "ipsec user", "key agreement",
     "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime", "server auth", "signing", "timestamping",
 )
+_PEM_REQUEST, _PEM_CERTIFICATE = (
+    re.compile(rb"^-----BEGIN %b-----\s[A-Za-z0-9+/=\s]+^-----END %b-----\s*$" % (block, block), re.MULTILINE)
+    for block in (b"CERTIFICATE REQUEST", b"CERTIFICATE"))
 _IDENTITY = ("username", "uid", "groups", "extra")
 
 
@@ -78,7 +82,7 @@ def _date_conditions(status: Object, old: Object, context: Context) -> None:
 def validate(obj: Object, context: Context) -> list[FieldError]:
     spec = obj.get("spec") or {}
     errors: list[FieldError] = []
-    if b"-----BEGIN CERTIFICATE REQUEST-----" not in base64.b64decode(spec.get("request") or ""):
+    if not _PEM_REQUEST.search(base64.b64decode(spec.get("request") or "")):
         errors.append(invalid("spec.request", spec.get("request") or None, "PEM block type must be CERTIFICATE REQUEST"))
     usages = spec.get("usages") or []
     if not usages:
@@ -123,7 +127,7 @@ def _status_errors(status: dict[str, Any]) -> list[FieldError]:
     if APPROVED in kinds and DENIED in kinds:
         second = DENIED if kinds.index(DENIED) > kinds.index(APPROVED) else APPROVED
         errors.append(invalid("status.conditions", second, "Approved and Denied conditions are mutually exclusive"))
-    if certificate and b"-----BEGIN CERTIFICATE-----" not in base64.b64decode(certificate):
+    if certificate and not _PEM_CERTIFICATE.search(base64.b64decode(certificate)):
         errors.append(invalid("status.certificate", "<certificate data>", "must contain at least one CERTIFICATE PEM block"))
     return errors
 

@@ -184,7 +184,7 @@ def _validate_host_ports(spec: dict[str, Any], path: str) -> list[FieldError]:
     for c, container in enumerate(spec.get("containers") or ()):
         for p, port in enumerate(container.get("ports") or ()):
             host = port.get("hostPort") or 0
-            if host != (port.get("containerPort") or 0):
+            if host and host != (port.get("containerPort") or 0):
                 detail = "must match `containerPort` when `hostNetwork` is true"
                 errors.append(f.invalid(f"{path}.containers[{c}].ports[{p}].hostPort", host, detail))
     return errors
