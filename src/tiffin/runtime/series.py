@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -52,8 +51,7 @@ class SeriesRecorder:
     def __init__(self, client: Client, clock: Clock, controller: str, instance: str) -> None:
         self._client, self._clock, self._controller, self._instance = client, clock, controller, instance
         self._series: dict[tuple[Any, ...], Series] = {}
-        self._waiting: deque[Series] = deque()
-        self._arrived = asyncio.Event()
+        self._waiting: asyncio.Queue[Series] = asyncio.Queue()
         self._serial = 0
         self._sweeping = False
 
@@ -88,12 +86,11 @@ class SeriesRecorder:
             self._clock.call_later(FINISHED_AFTER, self._sweep)
 
     def _write_later(self, series: Series) -> None:
-        if series.busy or len(self._waiting) < WAITING:
+        if series.busy or self._waiting.qsize() < WAITING:
             series.written, series.wanted = self._clock.now(), True
             if not series.busy:
                 series.busy = True
-                self._waiting.append(series)
-                self._arrived.set()
+                self._waiting.put_nowait(series)
 
     def _made(self, regarding: Object, related: Object | None, type: str, reason: str, message: str, action: str, now: datetime) -> Object:
         self._serial += 1
@@ -122,14 +119,11 @@ class SeriesRecorder:
 
     async def _writer(self) -> None:
         while True:
-            while self._waiting:
-                series = self._waiting.popleft()
-                while series.wanted:
-                    series.wanted = False
-                    await self._write(series)
-                series.busy = False
-            self._arrived.clear()
-            await self._arrived.wait()
+            series = await self._waiting.get()
+            while series.wanted:
+                series.wanted = False
+                await self._write(series)
+            series.busy = False
 
     async def _write(self, series: Series) -> None:
         """Write what is known now. An event only tells: what fails is not tried again, but a later one of its series is."""
