@@ -75,7 +75,7 @@ class PodVerbs:
             return new
 
         sub = Subresource("binding", updates_object=True)
-        await self.writes.update(context, self.pods, Key(context.info.namespace, name), assign, subresource=sub)
+        await self.writes.update(context, self.pods, Key(context.info.namespace, name), assign, subresource=sub, applied=True)  # nobody owns a node name
         return SUCCESS
 
     @staticmethod
