@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LOG_CHECK_SECONDS = 600.0
 
-_COLLECTIONS = 20_000, 20, 20
+_COLLECTIONS = 10_000, 10, 100
 """Objects and caches live long, are many, and hold no cycles: looking through them for garbage as often as Python does by default
 costs a fifth of the server's time, and pauses of a tenth of a second."""
 
