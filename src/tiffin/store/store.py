@@ -208,8 +208,8 @@ class Store:
                 if not waiter.done():
                     waiter.set_result(None)
         self._writing = bool(self._batch.waiters)
-        if self._writing:
-            self._send()
+        if self._writing:  # after those who were just answered had their turn: what they write next is in the same batch
+            asyncio.get_running_loop().call_soon(self._send)
 
     def _fail(self, batch: _Batch, error: LogError) -> None:
         """Also fails what gathered meanwhile: it may build on versions that never came to be."""
