@@ -156,7 +156,7 @@ class Store:
         if not self._writing:
             self._writing = True
             loop.call_soon(self._send)
-        await asyncio.shield(future)
+        await future
 
     def _send(self) -> None:
         batch, self._batch = self._batch, _Batch()
