@@ -1,6 +1,7 @@
 """Protobuf in requests and answers: what built-in kinds speak and custom resources do not."""
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -55,6 +56,9 @@ async def things(api: InProcess) -> None:
     answer = await api.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", encode_protobuf(definition), type=PROTOBUF)
     assert answer.status == 201, answer.text
     assert answer.object["spec"]["versions"][0]["schema"] == version["schema"]
+    async with asyncio.timeout(5):
+        while (await api.get(THINGS)).status == 404:  # served once its names are accepted
+            await asyncio.sleep(0)
 
 
 async def test_both_encodings_make_the_same_object(api: InProcess) -> None:
