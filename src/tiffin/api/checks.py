@@ -57,13 +57,15 @@ def port_number_or_name(value: int | str | None, path: str) -> list[FieldError]:
     return [invalid(path, value or 0 if not isinstance(value, str) else value, complaint) for complaint in complaints]
 
 
+_LONGEST_NUMBER = 18
+"""Digits that are read of a number: enough to tell that it is too large."""
 _percent = re.compile("([0-9]+)%").fullmatch
 
 
 def percent_of(value: Any) -> int | None:
     """The number of a percentage text, None for anything else."""
     match = _percent(value) if isinstance(value, str) else None
-    return int(match[1]) if match else None
+    return int(match[1].lstrip("0")[:_LONGEST_NUMBER] or 0) if match else None
 
 
 def int_or_percent(value: Any, path: str) -> list[FieldError]:

@@ -76,5 +76,4 @@ KIND = Kind(
     validate_update=validate_update,
     columns=COLUMNS,
     row=row,
-    field_selectors={"status.replicas": replicas_text},
 )
