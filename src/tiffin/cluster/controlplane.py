@@ -18,7 +18,6 @@ from tiffin.net.pki import Pki, ensure_pki
 from tiffin.runtime.clock import SystemClock
 from tiffin.runtime.controller import Controller
 from tiffin.runtime.manager import run_controllers
-from tiffin.scheduler.run import run_scheduler
 from tiffin.store.log import Log, MemoryLog
 from tiffin.store.sqlite import SqliteLog
 from tiffin.store.store import Store
@@ -72,6 +71,8 @@ async def serve(config: ServerConfig) -> None:
         assembly.is_ready = True
         _announce(config.ready_fd, port)
         logger.info("serving on port %d", port)
+        from tiffin.scheduler.run import run_scheduler  # NumPy takes a while to load, and nobody waits for it to be answered
+
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run_controllers(assembly.client_for, controllers, SystemClock()), name="controllers")
             tasks.create_task(run_scheduler(assembly.client(SCHEDULER, "kube-scheduler"), SystemClock()), name="scheduler")
