@@ -13,11 +13,13 @@ from functools import cache
 from tiffin.apiserver.ports import Reader
 from tiffin.machinery import errors
 from tiffin.machinery.errors import ApiError
-from tiffin.machinery.object import Object, Resource, dig
+from tiffin.machinery.object import Object, Resource, dig, labels_of
 from tiffin.net.httpclient import Origin, Pool
 
 NODES = Resource("", "v1", "nodes")
 KUBELET_PORT = 10250
+SIMULATED = "tiffin.dev/simulated"
+"""The label of nodes whose addresses are made up, and so may be somebody else's: they are never dialled."""
 PREFERRED = ("InternalIP", "ExternalIP")
 
 
@@ -66,6 +68,8 @@ class NodeDirectory:
     def pool(self, name: str) -> Pool:
         """Connections to a node's own server, none kept: a POST on one that has died could not be repeated."""
         node = self.node(name)
+        if labels_of(node).get(SIMULATED) == "true":
+            raise errors.service_unavailable(f"node {name} is simulated: its containers have no logs and take no commands")
         origin = Origin(self.address(node), self.port(node), self._tls())
         pool = self._pools.get(name)
         if pool is None or pool.origin != origin:
