@@ -140,6 +140,8 @@ def _map(type: Map) -> Normalizer:
 
     def mapping(obj: Any) -> Any:
         if obj.__class__ is not dict:
+            if obj is None:
+                return None
             raise Doubt
         for key, value in obj.items():
             kept = value_of(value)
@@ -149,6 +151,8 @@ def _map(type: Map) -> Normalizer:
 
     def texts(obj: Any) -> Any:
         if obj.__class__ is not dict:
+            if obj is None:
+                return None
             raise Doubt
         for key, value in obj.items():
             if value.__class__ is not str:
@@ -165,6 +169,8 @@ def _list(type: List) -> Normalizer:
 
     def array(values: Any) -> Any:
         if values.__class__ is not list:
+            if values is None:
+                return None
             raise Doubt
         for index, value in enumerate(values):
             kept = item_of(value)
@@ -278,6 +284,8 @@ def _object(value: Any) -> Any:
 
 def _schema_or(type: SchemaOr) -> Normalizer:
     def schema(value: Any) -> Any:
+        if value is None:
+            return None
         if value.__class__ is dict:
             return normalizer(type.schema)(value)
         if type.alternative == "boolean" and (value is True or value is False):

@@ -43,7 +43,7 @@ def _set_template_generation(obj: Object, generation: int) -> None:
 
 def _template_generation(obj: Object) -> int:
     text = annotations_of(obj).get(TEMPLATE_GENERATION, "")
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) < 19 else 0
 
 
 def prepare_for_create(obj: Object, context: Context) -> None:

@@ -54,7 +54,7 @@ def prepare_resize(new: Object, old: Object, context: Context) -> None:
     spec = new["spec"]
     for field in ("containers", "initContainers"):
         wanted = {c.get("name"): c for c in given.get(field) or ()}
-        if field in spec:
+        if spec.get(field):
             spec[field] = [_resized(c, wanted.get(c.get("name")) or c) for c in spec[field]]
     if given.get("resources") != spec.get("resources") and given.get("resources") is not None:
         spec["resources"] = given["resources"]
