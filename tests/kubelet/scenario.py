@@ -10,6 +10,7 @@ from typing import Any
 from tests.kubelet.builders import NOW
 from tests.kubelet.fakes import ApiServer
 from tests.kubelet.scripted_runtime import ScriptedRuntime
+from tiffin.client.cache import Caches
 from tiffin.kubelet.agent import Agent
 from tiffin.kubelet.config import AgentConfig
 from tiffin.kubelet.publish import PODS
@@ -17,7 +18,11 @@ from tiffin.kubelet.runtime import Runtime
 from tiffin.machinery.object import Object, Resource, name_of
 from tiffin.runtime.clock import FakeClock
 
+SERVICES = Resource("", "v1", "services")
 EVENTS = Resource("", "v1", "events")
+
+
+SERVICES = Resource("", "v1", "services")
 
 
 class Scenario:
@@ -29,7 +34,7 @@ class Scenario:
         self.runtime = ScriptedRuntime(self.clock.now)
         self.root = root
         self.agent: Agent
-        self.task: asyncio.Task[None]
+        self.tasks: list[asyncio.Task[None]] = []
 
     def start_agent(self) -> None:
         (self.root / "cgroups").mkdir(exist_ok=True)
@@ -38,12 +43,14 @@ class Scenario:
             capacity={"cpu": "4", "memory": "8Gi"}, eviction_hard={},
         )
         runtime: Runtime = self.runtime
-        self.agent = Agent(config, self.client, self.clock, runtime)
-        self.task = asyncio.create_task(self.agent.run())
+        shared = Caches(self.client, self.clock.now, self.clock.sleep)
+        self.agent = Agent(config, self.client, self.clock, runtime, shared.add(SERVICES))
+        self.tasks = [asyncio.create_task(shared.run()), asyncio.create_task(self.agent.run())]
 
     async def stop_agent(self) -> None:
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def wait(self, seconds: float = 0.0) -> None:
         """Let time pass, and everything come to rest; removal of files goes through threads, hence the real pause."""

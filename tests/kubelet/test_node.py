@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from tests.kubelet.containerd_rig import IMAGE, Rig
 from tests.kubelet.fakes import ApiServer
+from tiffin.client.cache import Caches
 from tiffin.kubelet import syscalls
 from tiffin.kubelet.agent import Agent
 from tiffin.kubelet.config import AgentConfig
@@ -30,6 +31,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("containerd") or not Path("/usr/bin/busybox").exists(), reason="needs root, containerd and busybox-static"),
 ]
+SERVICES = Resource("", "v1", "services")
 EVENTS = Resource("", "v1", "events")
 SLEEP = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
 
@@ -40,7 +42,7 @@ class Cluster:
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
         self.client = ApiServer(lambda: datetime.now(UTC))
-        self.task: asyncio.Task[None] | None = None
+        self.tasks: list[asyncio.Task[None]] = []
         self.agent: Agent
 
     async def start_agent(self) -> None:
@@ -49,14 +51,17 @@ class Cluster:
             "n1", ("127.0.0.1",), str(self.rig.socket), root / "kubelet", root / "logs", static_pod_dir=root / "manifests", cgroup_root=f"/{self.rig.cgroup}",
         )
         self.runtime = CriRuntime(config.runtime_socket)
-        self.agent = Agent(config, self.client, SystemClock(), self.runtime)
-        self.task = asyncio.create_task(self.agent.run())
+        clock = SystemClock()
+        shared = Caches(self.client, clock.now, clock.sleep)
+        self.agent = Agent(config, self.client, clock, self.runtime, shared.add(SERVICES))
+        self.tasks = [asyncio.create_task(shared.run()), asyncio.create_task(self.agent.run())]
 
     async def stop_agent(self) -> None:
-        assert self.task is not None
-        self.task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await self.task
+        for task in self.tasks:
+            task.cancel()
+        for task in self.tasks:
+            with pytest.raises(asyncio.CancelledError):
+                await task
         await self.runtime.close()
 
     async def until(self, holds: Callable[[], Any], seconds: float = 30) -> Any:

@@ -29,6 +29,7 @@ def ensure(layout: Layout, state: ClusterState, ranges: Ranges | None) -> Identi
     for index in range(1, state.nodes + 1):
         name = layout.node(index).name
         pki.node_client(name)
+        pki.client(f"node-{name}-network", "system:kube-proxy", ["system:node-proxiers"])
         pki.node_serving(name, [name, *([ranges.node(index)] if ranges else [])])
     if state.simulated:
         pki.client("simulator", "system:tiffin-simulator", ["system:masters"])

@@ -82,7 +82,7 @@ async def _until_told(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 async def _agent(node: NodeLayout, server_url: str, node_ip: str, gate: int) -> None:
-    from tiffin.kubelet.agent import run_agent
+    from tiffin.cluster.nodeagent import NodeClients, run_node
     from tiffin.kubelet.config import AgentConfig
 
     pki = node.cluster.pki_dir
@@ -100,11 +100,11 @@ async def _agent(node: NodeLayout, server_url: str, node_ip: str, gate: int) -> 
         serving_key=pki / f"node-{node.name}-serving.key",
         client_ca=pki / "ca.crt",
     )
-    client = _client(server_url, pki, f"node-{node.name}-client")
+    clients = NodeClients(_client(server_url, pki, f"node-{node.name}-client"), _client(server_url, pki, f"node-{node.name}-network"))
     rotation = asyncio.create_task(_keep_short(daemons.runtime(node).log_file))
     try:
         await pass_through(gate)
-        await run_agent(config, client)
+        await run_node(config, clients)
     finally:
         rotation.cancel()
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from tiffin.client.cache import Caches
+from tiffin.client.cache import Cache, Caches
 from tiffin.client.client import Client
 from tiffin.kubelet import housekeeping, machine
 from tiffin.kubelet.cgroups import Cgroups
@@ -29,22 +29,21 @@ from tiffin.kubelet.starting import record_for
 from tiffin.kubelet.state import NodeFacts
 from tiffin.kubelet.tokens import PodObjects
 from tiffin.kubelet.volumes.manager import Volumes
-from tiffin.machinery.object import Object, Resource
+from tiffin.machinery.object import Object
 from tiffin.runtime.clock import Clock, SystemClock
 from tiffin.runtime.events import EventRecorder
 
 log = logging.getLogger(__name__)
 
-SERVICES = Resource("", "v1", "services")
 GATE_PER_CPU = 2
 """Starts under way at once for each CPU: enough to keep them all at work."""
 
 
-async def run_agent(config: AgentConfig, client: Client) -> None:
-    """Be the node `config.node_name` until cancelled."""
+async def run_agent(config: AgentConfig, client: Client, services: Cache) -> None:
+    """Be the node `config.node_name` until cancelled. `services` are all Services, kept true by the caller."""
     runtime = CriRuntime(config.runtime_socket)
     try:
-        await Agent(config, client, SystemClock(), runtime).run()
+        await Agent(config, client, SystemClock(), runtime, services).run()
     finally:
         await runtime.close()
 
@@ -52,13 +51,12 @@ async def run_agent(config: AgentConfig, client: Client) -> None:
 class Agent:
     """One node agent over a client, a clock and a runtime."""
 
-    def __init__(self, config: AgentConfig, client: Client, clock: Clock, runtime: Runtime) -> None:
-        self._config, self._client, self._clock = config, client, clock
+    def __init__(self, config: AgentConfig, client: Client, clock: Clock, runtime: Runtime, services: Cache) -> None:
+        self._config, self._client, self._clock, self._services = config, client, clock, services
         root_of(config)
         self._machine = machine.measure(config.root_dir)
         self._caches = Caches(client, clock.now, clock.sleep)
         pods = self._caches.add(PODS, fields=f"spec.nodeName={config.node_name}")
-        self._services = self._caches.add(SERVICES)
         self._own = self._caches.add(NODES, fields=f"metadata.name={config.node_name}")
         self._recorder = EventRecorder(client, clock, "kubelet", config.node_name)
         self.registrar = Registrar(config, client, clock, runtime, self._machine)

@@ -145,6 +145,10 @@ CLUSTER_ROLE_RULES: Mapping[str, tuple[str, ...]] = {
         "list watch | discovery.k8s.io | endpointslices",
         "list watch | networking.k8s.io | servicecidrs",
     ),
+    "tiffin:node-network": (
+        "list watch | - | namespaces pods",
+        "list watch | networking.k8s.io | networkpolicies",
+    ),
     "system:persistent-volume-provisioner": (
         "create delete get list watch | - | persistentvolumes",
         "get list update watch | - | persistentvolumeclaims",
@@ -180,6 +184,7 @@ CLUSTER_SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "system:public-info-viewer": ("Group system:authenticated", "Group system:unauthenticated"),
     "system:service-account-issuer-discovery": ("Group system:serviceaccounts",),
     "system:volume-scheduler": ("User system:kube-scheduler",),
+    "tiffin:node-network": ("User system:kube-proxy",),
 }
 """Cluster role bindings by the role they bear the name of."""
 
