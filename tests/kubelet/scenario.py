@@ -22,9 +22,6 @@ SERVICES = Resource("", "v1", "services")
 EVENTS = Resource("", "v1", "events")
 
 
-SERVICES = Resource("", "v1", "services")
-
-
 class Scenario:
     """One node; time moves only by `wait`."""
 
