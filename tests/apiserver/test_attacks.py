@@ -263,15 +263,6 @@ async def test_a_fault_inside_is_a_500_with_the_id_under_which_the_log_has_it(ap
     assert (await api.post(MAPS, config_map())).status == 201
 
 
-async def test_too_many_at_once_are_told_to_come_back(api: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tiffin.apiserver.handler.MAX_WRITES", 5)
-    answers = await asyncio.gather(*(api.post(MAPS, config_map(f"x{n}")) for n in range(20)))
-    refused = [answer for answer in answers if answer.status == 429]
-    assert len(refused) == 15 and all(answer.headers["Retry-After"] == "1" for answer in refused)
-    assert sum(answer.status == 201 for answer in answers) == 5
-    assert (await api.post(MAPS, config_map("later"))).status == 201
-
-
 async def test_a_write_that_takes_too_long_is_a_504(api: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(*arguments: Any) -> Any:
         await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""What a cluster begins with: system namespaces, priority classes, the roles of RBAC. Written at every start where missing."""
+"""What a cluster begins with: system namespaces, priority classes, the roles of RBAC, priority and fairness. Written where missing."""
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ import orjson
 
 from tiffin.api.kind import Context
 from tiffin.apiserver.authz.bootstrap import bootstrap_objects, reconcile
+from tiffin.apiserver.flowcontrol.bootstrap import bootstrap_objects as flow_objects
 from tiffin.apiserver.ordering import ordered
 from tiffin.apiserver.ports import Reader
 from tiffin.apiserver.registry import Registry, Served
@@ -37,7 +38,7 @@ async def bootstrap(store: Store, reader: Reader, registry: Registry, extra: Ite
     served = {(s.api_version, s.kind.kind): s for s in registry.all_stored()}
     writes = []
     roles = []
-    for obj in [*initial_objects(), *bootstrap_objects(), *extra]:
+    for obj in [*initial_objects(), *flow_objects(), *bootstrap_objects(), *extra]:
         if obj["apiVersion"].startswith("rbac."):
             roles.append(obj)
             continue
@@ -66,6 +67,8 @@ def _new(served: Served, obj: Object, now: datetime) -> Write:
     kind = served.kind
     kind.default(new)
     kind.prepare_for_create(new, Context(now))
+    if "status" in obj:
+        new["status"] = {"conditions": [{**c, "lastTransitionTime": format_time(now)} for c in obj["status"]["conditions"]]}
     new["metadata"] |= {"uid": new_uid(), "creationTimestamp": format_time(now)}
     return Write(served.storage, key_of(new), ordered(new, kind.kind, kind.api_version), 0)
 

@@ -5,11 +5,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
 from tiffin.apiserver.user import ANONYMOUS_USER, User
 from tiffin.machinery import errors
 from tiffin.machinery.object import Resource
+
+if TYPE_CHECKING:
+    from tiffin.apiserver.flowcontrol.control import Flow
 
 SPECIAL_VERBS = {"proxy": "proxy"}
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -87,6 +91,8 @@ class RequestContext:
     field_manager: str = ""
     field_validation: str = ""
     peer: str = ""
+    flow: Flow | None = None
+    """The flow of priority and fairness it belongs to; None for streams, and before it is known."""
 
     @property
     def manager(self) -> str:

@@ -1,7 +1,7 @@
 """The API server as one handler: the filter chain around resources, discovery and health.
 
-Order: audit id → path → authenticate → impersonate → authorize → carry out. Nothing is answered before authorization, not even
-that a path does not exist. An `ApiError` becomes its Status here and nowhere else; any other exception becomes a 500 that names
+Order: audit id → path → authenticate → impersonate → authorize → wait for a turn (`flowcontrol/`) → carry out. Nothing is answered
+before authorization, not even that a path does not exist. An `ApiError` becomes its Status here and nowhere else; any other exception becomes a 500 that names
 the audit id under which the log has the traceback.
 """
 from __future__ import annotations
@@ -18,6 +18,9 @@ from tiffin.apiserver.authn.authenticator import Authenticator
 from tiffin.apiserver.authn.impersonation import Impersonation, wanted_user
 from tiffin.apiserver.authz.attributes import Attributes, Decision, refusal
 from tiffin.apiserver.context import Query, RequestContext, RequestInfo, request_info
+from tiffin.apiserver.flowcontrol.control import FlowControl, seats_of_list
+from tiffin.apiserver.flowcontrol.level import Refused
+from tiffin.apiserver.health import text
 from tiffin.apiserver.negotiate import PLAIN, Form, negotiate
 from tiffin.apiserver.paths import Paths
 from tiffin.apiserver.render import respond
@@ -32,7 +35,6 @@ access = logging.getLogger("tiffin.access")
 
 LONG_RUNNING = frozenset(("exec", "attach", "portforward", "proxy", "log"))
 WRITE_TIMEOUT = 60.0
-MAX_READS, MAX_WRITES = 800, 400
 MUTATING = frozenset(("create", "update", "patch", "delete", "deletecollection"))
 
 Authorize = Callable[[Attributes], Decision]
@@ -43,12 +45,13 @@ class ApiServer:
 
     def __init__(self, resources: Resources, paths: Paths, authenticator: Authenticator, authorize: Authorize, log_requests: bool = False) -> None:
         self.resources, self.paths = resources, paths
+        self.flows = FlowControl()
+        paths.collectors.append(self.flows)
         self.authenticator, self.authorize = authenticator, authorize
         self.impersonation = Impersonation(authorize)
         self.log_requests = log_requests
         self._prefix = os.urandom(6).hex()
         self._numbers = itertools.count(1)
-        self._busy = {True: 0, False: 0}
 
     def new_audit_id(self) -> str:
         """Unique among all requests of all servers: a random start of this process and a running number, as a UUID."""
@@ -85,26 +88,41 @@ class ApiServer:
         decision = self.authorize(attributes)
         if not decision.allowed:
             raise refusal(attributes, decision.reason)
-        return await self._bounded(context, request)
+        if attributes.is_resource and attributes.subresource in LONG_RUNNING:
+            return await self._carry_out(context, request)
+        return await self._in_turn(context, attributes, request)
 
-    async def _bounded(self, context: RequestContext, request: Request) -> Response:
-        """Carries the request out within the limits of concurrency and time."""
-        info = context.info
-        if not info.is_resource:
-            return await self.paths.handle(context, request)
-        if info.verb == "watch" or info.subresource in LONG_RUNNING:
-            return await self.resources.handle(context, request)
-        mutating = info.verb in MUTATING
-        if self._busy[mutating] >= (MAX_WRITES if mutating else MAX_READS):
-            raise errors.too_many_requests("the server has received too many requests and has asked us to try again later")
-        self._busy[mutating] += 1
+    async def _in_turn(self, context: RequestContext, attributes: Attributes, request: Request) -> Response:
+        """Carries the request out once its priority level has a seat for it. A watch holds its seat only until it has begun."""
+        flow = context.flow = self.flows.flow(attributes)
+        level = flow.level
+        width = level.width(self._seats(context)) if context.info.verb == "list" else 1
+        if not level.enter(width):
+            try:
+                await flow.wait(width)
+            except Refused:
+                busy = text("Too many requests, please try again later.\n", 429)
+                busy.headers["Retry-After"] = "1"
+                return busy
         try:
-            if not mutating:
-                return await self.resources.handle(context, request)
-            async with asyncio.timeout(WRITE_TIMEOUT):
-                return await self.resources.handle(context, request)
+            return await self._carry_out(context, request)
         finally:
-            self._busy[mutating] -= 1
+            level.leave(width)
+
+    def _seats(self, context: RequestContext) -> int:
+        served = self.resources.registry.lookup(*context.info.resource)
+        if served is None:
+            return 1
+        limit = context.query.text("limit") if context.query.values else ""
+        return seats_of_list(self.resources.reads.store.index.count(served.storage), int(limit) if limit.isdecimal() and len(limit) < 9 else 0)
+
+    async def _carry_out(self, context: RequestContext, request: Request) -> Response:
+        if not context.info.is_resource:
+            return await self.paths.handle(context, request)
+        if context.info.verb not in MUTATING or context.info.subresource in LONG_RUNNING:
+            return await self.resources.handle(context, request)
+        async with asyncio.timeout(WRITE_TIMEOUT):
+            return await self.resources.handle(context, request)
 
     @staticmethod
     def _attributes(context: RequestContext) -> Attributes:
@@ -142,6 +160,9 @@ class ApiServer:
         headers = response.headers
         headers["Audit-Id"] = context.audit_id
         headers.setdefault("Cache-Control", "no-cache, private")
+        if context.flow is not None:
+            headers["X-Kubernetes-Pf-Flowschema-Uid"] = context.flow.schema.uid
+            headers["X-Kubernetes-Pf-Prioritylevel-Uid"] = context.flow.level.uid
         if context.warnings:
             response.repeated_headers += tuple(("Warning", f"299 - {quoted(text)}") for text in dict.fromkeys(context.warnings))
         info = context.info

@@ -57,6 +57,9 @@ REGISTRY.register(REQUESTS)
 count = REQUESTS.count
 
 
-def exposition() -> bytes:
-    """The text format of /metrics."""
-    return generate_latest(REGISTRY)
+def exposition(*others: Collector) -> bytes:
+    """The text format of /metrics, with what collectors of one server add."""
+    own = CollectorRegistry()
+    for other in others:
+        own.register(other)
+    return generate_latest(REGISTRY) + generate_latest(own)

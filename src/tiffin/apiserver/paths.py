@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable
 
 import orjson
+from prometheus_client.registry import Collector
 
 from tiffin.apiserver import health, metrics
 from tiffin.apiserver.context import RequestContext
@@ -14,7 +15,6 @@ from tiffin.apiserver.negotiate import LISTED, Form, negotiate
 from tiffin.apiserver.registry import Registry
 from tiffin.apiserver.render import respond
 from tiffin.machinery import errors
-from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Object
 from tiffin.net.http import Request, Response
 
@@ -34,6 +34,8 @@ class Paths:
     def __init__(self, registry: Registry, address: str, issuer: Issuer, ready: Callable[[], bool]) -> None:
         self.registry, self.address, self.issuer, self.ready = registry, address, issuer, ready
         self.discovery = Discovery(registry)
+        self.collectors: list[Collector] = []
+        """What counts beside the requests themselves."""
         self._documents: dict[str, tuple[int, bytes, str]] = {}
 
     async def handle(self, context: RequestContext, request: Request) -> Response:
@@ -51,7 +53,7 @@ class Paths:
         if stripped == "/version":
             return respond(health.version())
         if path == "/metrics":
-            return Response(200, {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}, metrics.exposition())
+            return Response(200, {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}, metrics.exposition(*self.collectors))
         if path == "/":
             return respond({"paths": sorted([*health.ROOT_PATHS, *self._group_paths()])})
         if path == "/.well-known/openid-configuration":
@@ -95,12 +97,7 @@ class Paths:
         document = self.discovery.resource_list(group, version)
         if document is None:
             raise errors.path_not_found()
-        try:
-            return self._document(context, document)
-        except ApiError as error:
-            if error.code == 406 and "as=" not in accept:
-                raise errors.ApiError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {LISTED}", {}) from None
-            raise
+        return self._document(context, document, LISTED)
 
     def _discovery_refused(self, parts: list[str]) -> Response:
         raise errors.method_not_allowed()
@@ -118,9 +115,8 @@ class Paths:
         return Response(200, headers, data)
 
     @staticmethod
-    def _document(context: RequestContext, document: Object) -> Response:
-        accept = context.headers.get("accept", "")
-        form = negotiate(accept)
+    def _document(context: RequestContext, document: Object, produced: str = "") -> Response:
+        form = negotiate(context.headers.get("accept", ""), produced=produced)
         if form.kind:
             raise errors.not_acceptable(f"only the following media types are accepted: {LISTED}")
         response = respond(document, Form(form.media_type))

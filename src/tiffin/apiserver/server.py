@@ -20,7 +20,8 @@ from tiffin.apiserver.authn.serviceaccount import ServiceAccountTokens, TokenIss
 from tiffin.apiserver.authn.tokens import BootstrapTokens, StaticTokens, TokenAuthenticator
 from tiffin.apiserver.authz.authorizer import Authorizer
 from tiffin.apiserver.bootstrap import bootstrap
-from tiffin.apiserver.crd import CustomResources
+from tiffin.apiserver.crd import SERVER, CustomResources
+from tiffin.apiserver.flowcontrol.keeping import Keeper
 from tiffin.apiserver.handler import ApiServer
 from tiffin.apiserver.local import LocalClient
 from tiffin.apiserver.nodes import NodeDirectory
@@ -140,7 +141,10 @@ class Assembly:
         if fresh:
             self.store.index.compacted = self.store.revision  # nobody has seen anything older
         self.custom.load()
+        keeper = Keeper(self.api.flows, self.store, self.reader, self.client(SERVER, "api-priority-and-fairness-config-consumer-v1"))
+        keeper.load()
         self._tasks = [
+            asyncio.create_task(keeper.run(), name="priority and fairness"),
             asyncio.create_task(self.resources.watches.send_bookmarks(), name="bookmarks"),
             asyncio.create_task(self.custom.run(), name="custom resources")]
 
