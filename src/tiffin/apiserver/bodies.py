@@ -11,12 +11,17 @@ from tiffin.apiserver.negotiate import JSON, PROTOBUF, YAML
 from tiffin.apiserver.registry import Served
 from tiffin.machinery import errors
 from tiffin.machinery.decode import DecodeError, Problem, decode_object, parse_json, parse_yaml, strict_error, strict_problems
+from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Object
 from tiffin.machinery.protodecode import parse_protobuf
 from tiffin.machinery.protolayout import message_of
 from tiffin.machinery.schema import Type, definition
 
 UNKNOWN_FORMAT = f"the body of the request was in an unknown format - accepted media types include: {JSON}, {YAML}, {PROTOBUF}"
+SHOWN = 30
+"""Bytes of an unreadable body that its refusal repeats."""
+_TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+_SCHEME = "kubernetes/pkg/api/legacyscheme/scheme.go:30"
 DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 
 
@@ -24,17 +29,32 @@ def media_type(context: RequestContext) -> str:
     return context.headers.get("content-type", "").partition(";")[0].strip().lower() or JSON
 
 
-def parse_body(context: RequestContext, body: bytes, strict: bool) -> tuple[Object, list[Problem]]:
-    """The body as JSON, YAML or protobuf, by its Content-Type; raises 415 for other types and 400 for what cannot be parsed."""
-    kind = media_type(context)
-    if kind not in (JSON, YAML, PROTOBUF, "application/x-yaml", "text/yaml", "*/*"):
+def parse_body(context: RequestContext, body: bytes, strict: bool, kind: str = "") -> tuple[Object, list[Problem]]:
+    """The body as JSON, YAML or protobuf, by its Content-Type; raises 415 for other types and 400 for what cannot be parsed.
+
+    `kind` is what the body should have been, for the message; without it only the fault is named.
+    """
+    media = media_type(context)
+    if media not in (JSON, YAML, PROTOBUF, "application/x-yaml", "text/yaml", "*/*"):
         raise errors.unsupported_media_type(UNKNOWN_FORMAT)
     try:
-        if kind == PROTOBUF:
+        if media == PROTOBUF:
             return parse_protobuf(body), []
-        return parse_yaml(body) if "yaml" in kind else parse_json(body, strict)
+        return parse_yaml(body) if "yaml" in media else parse_json(body, strict)
     except DecodeError as error:
-        raise errors.bad_request(str(error)) from None
+        if not kind:
+            raise errors.bad_request(str(error)) from None
+        where = "couldn't get version/kind; json parse error: " if "yaml" not in media and media != PROTOBUF else ""
+        raise unrecognized(kind, f"{where}{error}", body) from None
+
+
+def unrecognized(kind: str, why: str, body: bytes) -> ApiError:
+    """400 for a body that does not even tell what it is; its beginning is shown, as text if it looks like JSON."""
+    if not body:
+        shown = "<empty>"
+    else:
+        shown = (body[:SHOWN].decode(errors="replace") if body[:1] == b"{" else body[:SHOWN].hex()) + (" ..." if len(body) > SHOWN else "")
+    return errors.bad_request(f"the object provided is unrecognized (must be of type {kind}): {why} ({shown})")
 
 
 def report(context: RequestContext, kind: str, version: str, problems: Sequence[Problem]) -> None:
@@ -51,8 +71,8 @@ def read_object(context: RequestContext, served: Served, body: bytes) -> Object:
     kind = served.kind
     if served.custom and media_type(context) == PROTOBUF:
         raise errors.unsupported_media_type(UNKNOWN_FORMAT.removesuffix(f", {PROTOBUF}"))
-    obj, problems = parse_body(context, body, context.field_validation != "Ignore")
-    _check_kind(obj, kind.kind, served.api_version)
+    obj, problems = parse_body(context, body, context.field_validation != "Ignore", kind.kind)
+    _check_kind(obj, kind.kind, served.api_version, body)
     problems = strict_problems(problems, decode_typed(obj, served.type, kind.kind, served.resource.version))
     report(context, kind.kind, served.resource.version, problems)
     return obj
@@ -60,14 +80,14 @@ def read_object(context: RequestContext, served: Served, body: bytes) -> Object:
 
 def read_typed(context: RequestContext, body: bytes, gvk: tuple[str, str, str], schema: str) -> Object:
     """The body of a subresource: an object of another kind than the resource's."""
-    obj, problems = parse_body(context, body, context.field_validation != "Ignore")
-    return as_typed(context, obj, problems, gvk, schema)
+    obj, problems = parse_body(context, body, context.field_validation != "Ignore", gvk[2])
+    return as_typed(context, obj, problems, gvk, schema, body)
 
 
-def as_typed(context: RequestContext, obj: Object, problems: list[Problem], gvk: tuple[str, str, str], schema: str) -> Object:
+def as_typed(context: RequestContext, obj: Object, problems: list[Problem], gvk: tuple[str, str, str], schema: str, body: bytes) -> Object:
     """The same of a body that has been parsed."""
     group, version, kind = gvk
-    _check_kind(obj, kind, f"{group}/{version}" if group else version)
+    _check_kind(obj, kind, f"{group}/{version}" if group else version, body)
     problems = strict_problems(problems, decode_typed(obj, definition(schema), kind, version))
     report(context, kind, version, problems)
     return obj
@@ -80,14 +100,16 @@ def decode_typed(obj: Object, type: Type, kind: str, version: str) -> list[Probl
         raise errors.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from None
 
 
-def _check_kind(obj: Object, kind: str, api_version: str) -> None:
+def _check_kind(obj: Object, kind: str, api_version: str, body: bytes) -> None:
     if not isinstance(obj, dict):
-        raise errors.bad_request(f"couldn't get version/kind; json parse error: json: cannot unmarshal {_go_type(obj)} into Go value of type struct")
-    given_kind, given_version = obj.get("kind"), obj.get("apiVersion")
-    for value in (given_kind, given_version):
+        raise unrecognized(kind, f"couldn't get version/kind; json parse error: json: cannot unmarshal {_go_type(obj)} into Go value of type {_TYPE_META}", body)
+    for name in ("apiVersion", "kind"):
+        value = obj.get(name)
         if value is not None and not isinstance(value, str):
-            raise errors.bad_request(f"couldn't get version/kind; json parse error: json: cannot unmarshal {_go_type(value)} into Go struct field")
-    if given_version and given_version != api_version and (given_kind or kind) == kind:
+            why = f"couldn't get version/kind; json parse error: json: cannot unmarshal {_go_type(value)} into Go struct field .{name} of type string"
+            raise unrecognized(kind, why, body)
+    given_kind, given_version = obj.get("kind"), obj.get("apiVersion")
+    if given_version and given_version != api_version and (given_kind or kind) == kind and _is_registered(given_version, kind):
         raise errors.bad_request(f"the API version in the data ({given_version}) does not match the expected API version ({api_version})")
     if (given_kind and given_kind != kind) or (given_version and given_version != api_version):
         raise errors.bad_request(_wrong_kind(given_kind or kind, given_version or api_version, kind, api_version))
@@ -98,11 +120,17 @@ def _wrong_kind(given_kind: str, given_version: str, kind: str, api_version: str
     """Why a body of one kind cannot be taken for another, depending on whether there is such a kind at all."""
     version = given_version.rpartition("/")[2]
     if message_of(given_version, given_kind) is None:
-        why = f'no kind "{given_kind}" is registered for version "{given_version}" here'
+        why = f'no kind "{given_kind}" is registered for version "{given_version}" in scheme "{_SCHEME}"'
     else:
         internal = api_version.partition("/")[0].partition(".")[0] if "/" in api_version else "core"
         why = f"converting ({version}.{given_kind}) to ({internal}.{kind}): unknown conversion"
     return f'{given_kind} in version "{version}" cannot be handled as a {kind}: {why}'
+
+
+def _is_registered(api_version: str, kind: str) -> bool:
+    """Whether it is a type of Kubernetes' own in that version, or of a group Kubernetes has no types for."""
+    group = api_version.partition("/")[0] if "/" in api_version else ""
+    return message_of(api_version, kind) is not None or ("." in group and not group.endswith(".k8s.io"))
 
 
 def _go_type(value: object) -> str:

@@ -12,6 +12,9 @@ from tiffin.machinery import errors
 JSON, YAML, PROTOBUF, CBOR = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/cbor"
 SUPPORTED = (JSON, YAML, PROTOBUF)
 LISTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+STREAMED = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+COLLECTION = f"{LISTED}, {STREAMED}"
+"""What the GET of a collection produces, which may become a watch."""
 TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 
 
@@ -57,14 +60,18 @@ def parse_accept(header: str) -> list[Clause]:
 
 
 @lru_cache(maxsize=256)
-def negotiate(accept: str, custom: bool = False) -> Form:
+def negotiate(accept: str, custom: bool = False, produced: str = "") -> Form:
     """The form of an answer; raises 406 when none of those asked for is served.
 
-    Custom resources have no protobuf form, nor have Tables; PartialObjectMetadata has, of custom resources too.
+    Custom resources have no protobuf form, nor have Tables; PartialObjectMetadata has, of custom resources too. `produced` is what
+    a built-in route says it produces: a client that accepts no such media type at all is told that list.
     """
     if not accept or accept == JSON:
         return PLAIN
-    for clause in parse_accept(accept):
+    clauses = parse_accept(accept)
+    if produced and clauses and not any(clause.media_type in (*SUPPORTED, "*/*") for clause in clauses):
+        raise errors.ApiError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {produced}", {})
+    for clause in clauses:
         media_type = JSON if clause.media_type == "*/*" else clause.media_type
         if media_type not in SUPPORTED:
             continue

@@ -108,11 +108,11 @@ class PodVerbs:
     async def eviction(self, context: RequestContext, served: Served, sub: Subresource, request: Request) -> Response:
         form = negotiate(context.headers.get("accept", ""))
         read_options(context, "CreateOptions")
-        body, _ = bodies.parse_body(context, request.body, False)
-        if body.get("apiVersion") == "policy/v1beta1":
+        body, _ = bodies.parse_body(context, request.body, False, "Eviction")
+        if isinstance(body, dict) and body.get("apiVersion") == "policy/v1beta1":
             body["apiVersion"] = "policy/v1"
         context.field_validation = "Ignore"
-        eviction = bodies.as_typed(context, body, [], ("policy", "v1", "Eviction"), "io.k8s.api.policy.v1.Eviction")
+        eviction = bodies.as_typed(context, body, [], ("policy", "v1", "Eviction"), "io.k8s.api.policy.v1.Eviction", request.body)
         given = dig(eviction, "metadata", "name")
         if given and given != context.info.name:
             raise errors.bad_request("name in URL does not match name in Eviction object")

@@ -15,7 +15,7 @@ from tiffin.apiserver import bodies, patches
 from tiffin.apiserver.context import RequestContext, RequestInfo
 from tiffin.apiserver.deletion import DeleteOptions
 from tiffin.apiserver.health import PAGE_NOT_FOUND, text
-from tiffin.apiserver.negotiate import Form, check_shape, negotiate
+from tiffin.apiserver.negotiate import COLLECTION, LISTED, Form, check_shape, negotiate
 from tiffin.apiserver.options import read_options
 from tiffin.apiserver.reads import Reads, key_in, list_options
 from tiffin.apiserver.registry import Registry, Served
@@ -100,7 +100,8 @@ class Resources:
     # reading
 
     def _form(self, context: RequestContext, served: Served) -> Form:
-        form = negotiate(context.headers.get("accept", ""), served.custom)
+        produced = "" if served.custom else COLLECTION if context.info.verb in ("list", "watch") else LISTED
+        form = negotiate(context.headers.get("accept", ""), served.custom, produced)
         return form._replace(pretty=True) if context.query.flag("pretty") else form
 
     def _get(self, context: RequestContext, served: Served, request: Request) -> Response:
@@ -111,7 +112,7 @@ class Resources:
 
     def _watch(self, context: RequestContext, served: Served, request: Request) -> Response:
         if "watch" not in served.kind.verbs:
-            raise errors.method_not_allowed()
+            raise errors.method_not_supported("watch", served.group_resource) if "list" in served.kind.verbs else errors.method_not_allowed()
         return self.watches.response(context, served, self._form(context, served))
 
     # writing

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import orjson
 
 from tiffin.apiserver.context import RequestContext
-from tiffin.apiserver.negotiate import JSON, PROTOBUF, Form
+from tiffin.apiserver.negotiate import JSON, PROTOBUF, STREAMED, Form
 from tiffin.apiserver.reads import check_match, parse_revision
 from tiffin.apiserver.registry import Served
 from tiffin.apiserver.render import Renderer, as_protobuf, entry_protobuf
@@ -36,7 +36,6 @@ INITIAL_ENTRIES = 200
 """Objects of the initial state that are sent before the client has to take them."""
 BOOKMARK_SECONDS = 60.0
 DEFAULT_TIMEOUT = 3600.0
-STREAMED = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
 BINARY = Form(PROTOBUF)
 
 

@@ -75,6 +75,11 @@ def method_not_allowed(message: str = "the server does not allow this method on 
     return ApiError(405, "MethodNotAllowed", message, {})
 
 
+def method_not_supported(verb: str, resource: str) -> ApiError:
+    """A verb that this kind of resource does not have, though its path has the method."""
+    return ApiError(405, "MethodNotAllowed", f'{verb} is not supported on resources of kind "{resource}"', _details(resource, ""))
+
+
 def not_acceptable(message: str) -> ApiError:
     return ApiError(406, "NotAcceptable", message)
 
