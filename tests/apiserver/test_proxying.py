@@ -13,7 +13,8 @@ from tests.kubelet.fake_node import pod
 from tests.net.scripted import serving
 from tiffin.apiserver import proxying
 from tiffin.apiserver.nodes import NODES, checked_address
-from tiffin.apiserver.proxying import SERVICES, SLICES, split_target
+from tiffin.apiserver.proxying import split_target
+from tiffin.apiserver.servicedial import SERVICES, SLICES
 from tiffin.apiserver.streaming import PODS
 from tiffin.machinery.errors import ApiError
 from tiffin.net.http import Connection, Request, Response

@@ -9,7 +9,6 @@ Rules
 """
 from __future__ import annotations
 
-import random
 import ssl
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -19,17 +18,16 @@ from tiffin.apiserver.context import RequestContext
 from tiffin.apiserver.nodes import NodeDirectory, checked_address
 from tiffin.apiserver.ports import Reader
 from tiffin.apiserver.registry import Served
+from tiffin.apiserver.servicedial import ServiceDialer
 from tiffin.apiserver.streaming import PODS, REDIRECTED
 from tiffin.machinery import errors
 from tiffin.machinery.errors import ApiError
-from tiffin.machinery.object import Object, Resource, dig, labels_of, name_of
+from tiffin.machinery.object import Object, dig, name_of
 from tiffin.net.http import Request, Response
 from tiffin.net.httpclient import Answer, Origin, Pool
 from tiffin.net.relay import end_to_end, relayed, upgrade_headers
 from tiffin.net.tlsclient import client_context
 
-SERVICES = Resource("", "v1", "services")
-SLICES = Resource("discovery.k8s.io", "v1", "endpointslices")
 PRIVATE = ("authorization", "host", "content-length")
 PRIVATE_PREFIXES = ("impersonate-", "x-remote-", "x-forwarded-")
 ANSWER_TIMEOUT = 60.0
@@ -56,7 +54,7 @@ class Proxying:
     """The handler of proxy subresources."""
 
     def __init__(self, reader: Reader, nodes: NodeDirectory) -> None:
-        self._reader, self._nodes = reader, nodes
+        self._reader, self._nodes, self._services = reader, nodes, ServiceDialer(reader)
         self._tls: ssl.SSLContext | None = None
 
     async def proxy(self, context: RequestContext, served: Served, sub: Subresource, request: Request) -> Response:
@@ -96,24 +94,9 @@ class Proxying:
 
     def _service(self, namespace: str, text: str) -> Pool:
         scheme, name, port = split_target(text, "service")
-        service = self._reader.get(SERVICES, namespace, name)
-        if service is None:
-            raise errors.not_found("services", name)
-        port_name = _service_port(service, port)
-        choices = [
-            (address, number["port"])
-            for piece in self._reader.list(SLICES, namespace)
-            if labels_of(piece).get("kubernetes.io/service-name") == name and piece.get("addressType") != "FQDN"
-            for number in piece.get("ports") or ()
-            if (number.get("name") or "") == port_name and number.get("port")
-            for endpoint in piece.get("endpoints") or ()
-            if dig(endpoint, "conditions", "ready", default=True)
-            for address in endpoint.get("addresses") or ()
-        ]
-        if not choices:
-            raise errors.service_unavailable(f'no endpoints available for service "{text}"')
-        address, number = random.choice(choices)
-        return self._backend(scheme, checked_address(address), str(number))
+        port_name = _service_port(self._services.service(namespace, name), port)
+        endpoint = self._services.endpoint(namespace, name, port_name, text)
+        return self._backend(scheme, endpoint.address, str(endpoint.port))
 
     def _backend(self, scheme: str, address: str, port: str) -> Pool:
         number = int(port) if port.isdecimal() else 0 if port else 443 if scheme == "https" else 80
