@@ -49,7 +49,7 @@ async def test_what_the_server_gives_a_new_object(api: InProcess) -> None:
     (config_map("Y_"), 422, "Invalid", 'ConfigMap "Y_" is invalid: metadata.name: Invalid value: "Y_": a lowercase RFC 1123 subdomain must consist of'),
     ({"data": {}}, 422, "Invalid", "metadata.name: Required value: name or generateName is required"),
     ({"kind": "Secret", "metadata": {"name": "y"}}, 400, "BadRequest", 'cannot be handled as a ConfigMap'),
-    ({"apiVersion": "v2", "metadata": {"name": "y"}}, 400, "BadRequest", "does not match the expected API version (v1)"),
+    ({"apiVersion": "v2", "metadata": {"name": "y"}}, 400, "BadRequest", "no kind \"ConfigMap\" is registered for version"),
     ({"metadata": {"name": "y"}, "data": {"a": 1}}, 400, "BadRequest", "cannot be handled as a ConfigMap"),
     ({"metadata": {"name": ["y"]}}, 400, "BadRequest", "cannot be handled as a ConfigMap"),
     ([], 400, "BadRequest", "json: cannot unmarshal array into Go value of type struct"),
