@@ -11,7 +11,7 @@ import pytest
 from tests.apiserver.node_stage import Stage, node_object, stage
 from tests.kubelet.fake_node import pod
 from tests.net.scripted import serving
-from tiffin.apiserver import proxying
+from tiffin.apiserver import proxying, servicedial
 from tiffin.apiserver.nodes import NODES, checked_address
 from tiffin.apiserver.proxying import split_target
 from tiffin.apiserver.servicedial import SERVICES, SLICES
@@ -52,7 +52,8 @@ class Web:
 @asynccontextmanager
 async def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Stage, Web, int]]:
     """A stage and a web server whose loopback address passes as a pod's for once."""
-    monkeypatch.setattr(proxying, "checked_address", lambda address: address)
+    for module in (proxying, servicedial):
+        monkeypatch.setattr(module, "checked_address", lambda address: address)
     site = Web()
     server = Server(site.handle)
     port = await server.start("127.0.0.1", 0)
