@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
     _add_lifecycle(commands)
     _add_questions(commands)
+    _add_nodes(commands)
     _add_images(commands)
     _add_daemons(commands)
     return parser
@@ -47,9 +48,18 @@ def _add_lifecycle(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     up.add_argument("--store", choices=("sqlite", "memory"), help="where objects are kept: sqlite, on disk (at first), or memory, until the server ends")
     up.add_argument("--port", type=int, help="port of the API server on this machine (6443 at first; 0: any free one)")
     up.add_argument("--wait", type=_duration, default=60.0, metavar="TIME", help="how long to wait for nodes to be ready: 60s (default), 2m, 0 for not at all")
+    _add_patience(up)
     down = _command(commands, "down", "stop the cluster and remove everything it made on this machine, but its state")
     down.add_argument("--purge", action="store_true", help="remove the state, too: objects, images, keys, logs")
     down.add_argument("--grace", type=_duration, default=10.0, metavar="TIME", help="what containers get to end by themselves (10s)")
+
+
+def _add_patience(parser: argparse.ArgumentParser) -> None:
+    """How soon the cluster gives up on a silent node; the names are kube-controller-manager's and kube-apiserver's."""
+    parser.add_argument("--node-monitor-grace-period", type=_duration, metavar="TIME", help="how long a node may be silent before it is NotReady (50s at first)")
+    for what in ("not-ready", "unreachable"):
+        text = f"how long pods that say nothing of it stay on a node that is {what.replace('-', ' ')} (300 at first)"
+        parser.add_argument(f"--default-{what}-toleration-seconds", type=_count, metavar="SECONDS", help=text)
 
 
 def _add_questions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,6 +74,23 @@ def _add_questions(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     doctor = _command(commands, "doctor", "say what this machine lacks for tiffin, and the command that mends it")
     doctor.add_argument("--nodes", type=_count, default=1, metavar="N", help="0: for a cluster without containers")
     doctor.add_argument("--port", type=int, help="port the API server is to have")
+
+
+def _add_nodes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    node = commands.add_parser("node", help="add, remove, stop and start nodes", description="Nodes of a cluster that is up.")
+    actions = node.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions")
+    _command(actions, "ls", "show every node, what runs of it on this machine, and how many pods it has")
+    add = _command(actions, "add", "add nodes")
+    add.add_argument("--count", type=_count, default=1, metavar="N", help="how many (1)")
+    start = _command(actions, "start", "switch a stopped node on")
+    for command in (add, start):
+        command.add_argument("--wait", type=_duration, default=60.0, metavar="TIME", help="how long to wait for it to be ready: 60s (default), 0 for not at all")
+    stop = _command(actions, "stop", "cut a node's power: its agent, containerd and containers die at once, and the cluster has to notice")
+    remove = _command(actions, "rm", "move a node's pods elsewhere, then end it and remove everything of it, emptyDir volumes and images too")
+    remove.add_argument("--timeout", type=_duration, default=300.0, metavar="TIME", help="how long pods and disruption budgets get (5m); 0: as long as it takes")
+    remove.add_argument("--force", action="store_true", help="give up pods without a controller, and end what has not gone in time")
+    for command in (start, stop, remove):
+        command.add_argument("node", metavar="NAME", help="such as node-2")
 
 
 def _add_images(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -85,11 +112,13 @@ def _add_daemons(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     server.add_argument("--bind", default="127.0.0.1", help="addresses, separated by commas")
     server.add_argument("--store", choices=("sqlite", "memory"), default="sqlite")
     server.add_argument("--pod-cidr")
+    _add_patience(server)
     server.add_argument("--ready-fd", type=int, default=-1, help="an open pipe that gets the line `ready PORT`")
     agent = _hidden(commands, "agent", "Run one node's agent in the foreground, inside the node's network namespace.")
     agent.add_argument("--node", type=int, required=True, help="the node's number, from 1")
     agent.add_argument("--node-ip", required=True)
     agent.add_argument("--server", required=True, help="URL of the API server")
+    agent.add_argument("--lease-seconds", type=_count, default=40, help="how long the node's Lease holds")
     agent.add_argument("--gate-fd", type=int, default=-1, help="an open pipe; the agent begins when its other end is closed")
     simulate = _hidden(commands, "simulate", "Run simulated nodes in the foreground.")
     simulate.add_argument("--nodes", type=_count, required=True)

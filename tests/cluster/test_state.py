@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import orjson
@@ -13,7 +13,7 @@ from tiffin.cluster.durations import parse_duration
 from tiffin.cluster.layout import BadClusterName, Layout
 from tiffin.cluster.state import ClusterState, DamagedState, NewerState, load_state, save_state, write_atomically
 
-STATE = ClusterState(name="a", port=6443, nodes=2, simulated=1, store="sqlite", node_network="10.199.0.0/24")
+STATE = ClusterState(name="a", port=6443, nodes=(1, 3), simulated=1, store="sqlite", node_network="10.199.0.0/24", stopped=(3,))
 
 
 def test_state_comes_back(tmp_path: Path) -> None:
@@ -21,6 +21,31 @@ def test_state_comes_back(tmp_path: Path) -> None:
     assert load_state(file) is None
     save_state(file, STATE)
     assert load_state(file) == STATE
+
+
+def test_an_older_state_is_read_as_what_it_meant(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.json"
+    file.write_bytes(orjson.dumps({"name": "a", "port": 6443, "nodes": 3, "simulated": 0, "store": "sqlite", "pod_cidr": "10.244.0.0/16", "version": 1}))
+    state = load_state(file)
+    assert state == ClusterState(name="a", port=6443, nodes=(1, 2, 3), simulated=0, store="sqlite")
+
+
+@pytest.mark.parametrize(
+    "nodes, stopped, count, expected",
+    [
+        ((1,), (), 3, ((1, 2, 3), ())),
+        ((1, 3), (), 3, ((1, 2, 3), ())),
+        ((1, 3), (3,), 4, ((1, 2, 3, 4), (3,))),
+        ((1, 3, 4), (4,), 2, ((1, 3), ())),
+        ((2, 5), (), 0, ((), ())),
+        ((), (), 2, ((1, 2), ())),
+        ((2, 5), (2,), 2, ((2, 5), (2,))),
+    ],
+)
+def test_as_many_nodes(nodes: tuple[int, ...], stopped: tuple[int, ...], count: int, expected: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    state = replace(STATE, nodes=nodes, stopped=stopped).with_count(count)
+    assert (state.nodes, state.stopped) == expected
+    assert set(state.running) == set(state.nodes) - set(state.stopped)
 
 
 def test_newer_state_is_refused(tmp_path: Path) -> None:

@@ -11,9 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from tiffin.cluster.layout import BadClusterName, Layout, NodeLayout
 from tiffin.cluster.state import ClusterState, DamagedState, NewerState, load_state
+
+if TYPE_CHECKING:
+    from tiffin.cluster import up
 
 
 class Failure(Exception):
@@ -48,7 +52,7 @@ def _up(layout: Layout, options: argparse.Namespace) -> int:
 
     begun = time.monotonic()
     try:
-        state = up.settle(layout, up.Options(options.nodes, options.simulated, options.store, options.port))
+        state = up.settle(layout, _asked(options))
         up.link_default_place(layout)
         with up.exclusively(layout), progress.show() as shown:
             result = asyncio.run(up.bring_up(layout, state, options.wait, shown))
@@ -60,6 +64,16 @@ def _up(layout: Layout, options: argparse.Namespace) -> int:
         raise Failure(str(error)) from error
     _welcome(layout, result.state, result.server, result.current, time.monotonic() - begun)
     return 0
+
+
+def _asked(options: argparse.Namespace) -> up.Options:
+    """What the command line says of the cluster's settings."""
+    from tiffin.cluster import up
+
+    return up.Options(
+        options.nodes, options.simulated, options.store, options.port, options.node_monitor_grace_period,
+        options.default_not_ready_toleration_seconds, options.default_unreachable_toleration_seconds,
+    )
 
 
 def _down(layout: Layout, options: argparse.Namespace) -> int:
@@ -129,11 +143,28 @@ def _logs(layout: Layout, options: argparse.Namespace) -> int:
     return 0
 
 
+def _node(layout: Layout, options: argparse.Namespace) -> int:
+    from tiffin.cluster import daemons, nodecommands, up
+
+    state = _state(layout)
+    if daemons.server(layout).pid() is None:
+        raise Failure(f"cluster {layout.name} is not up; start it with: tiffin up{_named(layout)}")
+    if options.action == "ls":
+        nodecommands.show(layout, state)
+        return 0
+    try:
+        with up.exclusively(layout):
+            nodecommands.ACTIONS[options.action](layout, state, options)
+    except (up.Busy, nodecommands.CannotDo) as error:
+        raise Failure(str(error)) from error
+    return 0
+
+
 def _image(layout: Layout, options: argparse.Namespace) -> int:
     from tiffin.cluster import daemons, images
 
     state = _state(layout)
-    nodes = [layout.node(index) for index in range(1, state.nodes + 1)]
+    nodes = [layout.node(index) for index in state.running]
     if not nodes:
         raise Failure(f"cluster {layout.name} has no nodes with containers; add one with: tiffin up --nodes 1{_named(layout)}")
     if resting := [node.name for node in nodes if daemons.runtime(node).pid() is None]:
@@ -191,7 +222,7 @@ def _doctor(layout: Layout, options: argparse.Namespace) -> int:
 
 def _server(layout: Layout, options: argparse.Namespace) -> int:
     from tiffin.cluster import entry
-    from tiffin.cluster.config import POD_CIDR, ServerConfig
+    from tiffin.cluster.config import NODE_MONITOR_GRACE, POD_CIDR, TOLERATION_SECONDS, ServerConfig
 
     config = ServerConfig(
         data_dir=layout.data_dir,
@@ -200,6 +231,9 @@ def _server(layout: Layout, options: argparse.Namespace) -> int:
         store=options.store,
         cluster_name=layout.name,
         pod_cidr=options.pod_cidr or POD_CIDR,
+        node_monitor_grace=options.node_monitor_grace_period or NODE_MONITOR_GRACE,
+        not_ready_toleration=_or(options.default_not_ready_toleration_seconds, TOLERATION_SECONDS),
+        unreachable_toleration=_or(options.default_unreachable_toleration_seconds, TOLERATION_SECONDS),
         ready_fd=options.ready_fd,
     )
     return entry.server(config)
@@ -208,7 +242,7 @@ def _server(layout: Layout, options: argparse.Namespace) -> int:
 def _agent(layout: Layout, options: argparse.Namespace) -> int:
     from tiffin.cluster import entry
 
-    return entry.agent(layout, options.node, options.server, options.node_ip, options.gate_fd)
+    return entry.agent(layout, options)
 
 
 def _simulate(layout: Layout, options: argparse.Namespace) -> int:
@@ -226,7 +260,7 @@ def _state(layout: Layout) -> ClusterState:
 
 
 def _welcome(layout: Layout, state: ClusterState, server: str, is_current: bool, seconds: float) -> None:
-    real = state.nodes
+    real = len(state.running)
     counts = [(real, "node"), (state.simulated, "simulated node")]
     nodes = ", ".join(f"{count} {what}{'s' if count != 1 else ''}" for count, what in counts if count) or "no nodes"
     print(f"\nCluster {layout.name} is up at {server} with {nodes} ({seconds:.1f} s).\n\nNext:")
@@ -237,6 +271,10 @@ def _welcome(layout: Layout, state: ClusterState, server: str, is_current: bool,
     hint = f"     # from a registry, or given before with: tiffin image load FILE{_named(layout)}" if real else ""
     print(f"    {kubectl} create deployment web --image=IMAGE{hint}")
     print(f"    {kubectl} get pods --watch")
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
 
 
 def _named(layout: Layout) -> str:
@@ -257,6 +295,7 @@ _COMMANDS: dict[str, Callable[[Layout, argparse.Namespace], int]] = {
     "kubeconfig": _kubeconfig,
     "token": _token,
     "logs": _logs,
+    "node": _node,
     "image": _image,
     "doctor": _doctor,
     "server": _server,

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 #: The version of the state layout in a data directory. Raised when an older tiffin could not read what a newer one wrote.
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 SERVICE_CIDR = "10.96.0.0/16"
 POD_CIDR = "10.244.0.0/16"
 CLUSTER_DOMAIN = "cluster.local"
+#: Seconds, as kube-controller-manager and kube-apiserver have them.
+NODE_MONITOR_GRACE, TOLERATION_SECONDS = 50.0, 300
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class ServerConfig:
     """Keys and certificates, made by `net.pki.ensure_pki`; `data_dir/pki` unless given."""
     admin_token_file: Path = field(default=Path())
     """One line: a bearer token of user `kubernetes-admin` in group `system:masters`; `data_dir/admin.token` unless given."""
+    node_monitor_grace: float = NODE_MONITOR_GRACE
+    """Seconds that a node may be silent before it counts as unreachable."""
+    not_ready_toleration: int = TOLERATION_SECONDS
+    unreachable_toleration: int = TOLERATION_SECONDS
+    """Seconds that pods which say nothing of it stay on a node that is not ready, or unreachable."""
     ready_fd: int = -1
     request_log: bool = False
 

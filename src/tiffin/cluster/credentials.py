@@ -26,7 +26,7 @@ def ensure(layout: Layout, state: ClusterState, ranges: Ranges | None) -> Identi
 
     hosts = ["localhost", "127.0.0.1", "::1", *_SERVICE, str(IPv4Network(SERVICE_CIDR)[1]), *([ranges.gateway] if ranges else [])]
     pki = ensure_pki(layout.pki_dir, hosts)
-    for index in range(1, state.nodes + 1):
+    for index in state.nodes:
         name = layout.node(index).name
         pki.node_client(name)
         pki.client(f"node-{name}-network", "system:kube-proxy", ["system:node-proxiers"])

@@ -32,7 +32,7 @@ def runtime(node: NodeLayout) -> Daemon:
 
 def expected(layout: Layout, state: ClusterState) -> list[Daemon]:
     """Every process that runs while the cluster is up."""
-    nodes = [layout.node(index) for index in range(1, state.nodes + 1)]
+    nodes = [layout.node(index) for index in state.running]
     of_nodes = [daemon for node in nodes for daemon in (runtime(node), agent(node))]
     return [server(layout), *of_nodes, *([simulator(layout)] if state.simulated else [])]
 
@@ -40,12 +40,18 @@ def expected(layout: Layout, state: ClusterState) -> list[Daemon]:
 def server_command(layout: Layout, state: ClusterState, ranges: Ranges | None) -> list[str]:
     addresses = ["127.0.0.1", *([ranges.gateway] if ranges else [])]
     arguments = ["server", "--name", layout.name, "--data-dir", str(layout.data_dir), "--store", state.store, "--port", str(state.port)]
-    return tiffin_command(*arguments, "--bind", ",".join(addresses), "--pod-cidr", state.pod_cidr)
+    return tiffin_command(*arguments, "--bind", ",".join(addresses), "--pod-cidr", state.pod_cidr, *_patience(state))
 
 
 def agent_command(node: NodeLayout, state: ClusterState, ranges: Ranges) -> list[str]:
     arguments = ["agent", "--name", node.cluster.name, "--data-dir", str(node.cluster.data_dir), "--node", str(node.index)]
-    return tiffin_command(*arguments, "--server", f"https://{ranges.gateway}:{state.port}", "--node-ip", ranges.node(node.index))
+    where = ["--server", f"https://{ranges.gateway}:{state.port}", "--node-ip", ranges.node(node.index)]
+    return tiffin_command(*arguments, *where, "--lease-seconds", str(lease_seconds(state)))
+
+
+def lease_seconds(state: ClusterState) -> int:
+    """How long a node's Lease holds: it is renewed four times as often, so well within what the controller allows for silence."""
+    return max(1, min(40, int(state.node_monitor_grace * 0.8)))
 
 
 def simulator_command(layout: Layout, state: ClusterState) -> list[str]:
@@ -55,6 +61,15 @@ def simulator_command(layout: Layout, state: ClusterState) -> list[str]:
 
 def runtime_command(node: NodeLayout) -> list[str]:
     return containerd.command(node)
+
+
+def _patience(state: ClusterState) -> list[str]:
+    given = {
+        "--node-monitor-grace-period": f"{state.node_monitor_grace:g}s",
+        "--default-not-ready-toleration-seconds": str(state.not_ready_toleration),
+        "--default-unreachable-toleration-seconds": str(state.unreachable_toleration),
+    }
+    return [word for pair in given.items() for word in pair]
 
 
 def _daemon(layout: Layout, name: str) -> Daemon:

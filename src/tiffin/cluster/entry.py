@@ -5,6 +5,7 @@ hurry sends SIGKILL.
 """
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 import logging
@@ -52,9 +53,9 @@ def server(config: ServerConfig) -> int:
     return run(lambda: serve(config))
 
 
-def agent(layout: Layout, index: int, server_url: str, node_ip: str, gate: int) -> int:
+def agent(layout: Layout, options: argparse.Namespace) -> int:
     """The agent of one node; the process is in the node's network namespace already. It begins when the gate opens."""
-    return run(lambda: _agent(layout.node(index), server_url, node_ip, gate))
+    return run(lambda: _agent(layout.node(options.node), options))
 
 
 def simulator(layout: Layout, count: int, server_url: str) -> int:
@@ -81,14 +82,14 @@ async def _until_told(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
             raise
 
 
-async def _agent(node: NodeLayout, server_url: str, node_ip: str, gate: int) -> None:
+async def _agent(node: NodeLayout, options: argparse.Namespace) -> None:
     from tiffin.cluster.nodeagent import NodeClients, run_node
     from tiffin.kubelet.config import AgentConfig
 
     pki = node.cluster.pki_dir
     config = AgentConfig(
         node_name=node.name,
-        node_ips=(node_ip,),
+        node_ips=(options.node_ip,),
         runtime_socket=str(node.containerd_socket),
         root_dir=node.kubelet_dir,
         pod_log_dir=node.data_dir / "pod-logs",
@@ -99,11 +100,13 @@ async def _agent(node: NodeLayout, server_url: str, node_ip: str, gate: int) -> 
         serving_certificate=pki / f"node-{node.name}-serving.crt",
         serving_key=pki / f"node-{node.name}-serving.key",
         client_ca=pki / "ca.crt",
+        lease_seconds=options.lease_seconds,
     )
+    server_url = options.server
     clients = NodeClients(_client(server_url, pki, f"node-{node.name}-client"), _client(server_url, pki, f"node-{node.name}-network"))
     rotation = asyncio.create_task(_keep_short(daemons.runtime(node).log_file))
     try:
-        await pass_through(gate)
+        await pass_through(options.gate_fd)
         await run_node(config, clients)
     finally:
         rotation.cancel()

@@ -5,6 +5,8 @@ containers belong to their shims and notice nothing when containerd or the agent
 
 Down, in order: agent, containers (politely, through the runtime), containerd, and then by force whatever a crash has left: shims,
 processes in the node's cgroup, mounts, cgroup, cable, namespace.
+
+A power cut is only the last part, at once: what a reboot would leave of the node is what is left.
 """
 from __future__ import annotations
 
@@ -63,6 +65,15 @@ def clean(node: NodeLayout) -> None:
     network.disconnect_node(node)
     cni.forget(node)
     shutil.rmtree(node.run_dir, ignore_errors=True)
+
+
+def cut_power(node: NodeLayout) -> None:
+    """As if the machine had lost its power: the cable first, so that nobody is told, then everything at once; no time to end anything."""
+    network.disconnect_node(node)
+    own = [pid for daemon in (daemons.agent(node), daemons.runtime(node)) if (pid := daemon.pid()) is not None]
+    end_pids([*own, *_shims(node), *cgroups.processes(node.cgroup)], 0)
+    stop([daemons.agent(node)], 0)
+    clean(node)
 
 
 async def _start_containerd(node: NodeLayout, namespace: Path) -> None:

@@ -15,7 +15,8 @@ from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Object, Resource, dig, name_of
 
 NODES = Resource("", "v1", "nodes")
-_NOT_FOUND, _GONE = 404, 410
+SIMULATED_PREFIX = "simulated-"
+_GONE = 410
 
 
 def admin_client(layout: Layout, port: int) -> HttpClient:
@@ -49,27 +50,13 @@ async def wait(layout: Layout, state: ClusterState, seconds: float, since: Calla
         client.close()
 
 
-async def delete(layout: Layout, port: int, names: Iterable[str]) -> None:
-    """Deletes Node objects; those that are not there are no matter."""
-    client = admin_client(layout, port)
-    try:
-        for name in names:
-            try:
-                await client.delete(NODES, "", name)
-            except ApiError as error:
-                if error.code != _NOT_FOUND:
-                    raise
-    finally:
-        client.close()
-
-
 async def _follow(client: Client, state: ClusterState, layout: Layout, ready: dict[str, bool], since: Callable[[str], str]) -> None:
     """Keeps `ready` by name, from a list and the watch after it, until it suffices."""
-    real = {layout.node(index).name for index in range(1, state.nodes + 1)}
+    real = {layout.node(index).name for index in state.running}
 
     def enough() -> bool:
         names = {name for name, is_up in ready.items() if is_up}
-        return real <= names and len(names) >= state.nodes + state.simulated
+        return real <= names and _simulated(names) >= state.simulated
 
     while True:
         nodes = await client.list(NODES)
@@ -89,10 +76,15 @@ async def _follow(client: Client, state: ClusterState, layout: Layout, ready: di
                 raise
 
 
+def _simulated(names: Iterable[str]) -> int:
+    """How many of them are simulated nodes; machines that joined have names of their own."""
+    return sum(name.startswith(SIMULATED_PREFIX) for name in names)
+
+
 def _explanation(layout: Layout, state: ClusterState, ready: dict[str, bool], seconds: float) -> str:
-    waiting = [layout.node(index).name for index in range(1, state.nodes + 1) if not ready.get(layout.node(index).name)]
-    simulated = state.nodes + state.simulated - len(waiting) - sum(ready.values())
+    waiting = [layout.node(index).name for index in state.running if not ready.get(layout.node(index).name)]
+    simulated = state.simulated - _simulated(name for name, is_up in ready.items() if is_up)
     missing = [*waiting, *([f"{simulated} simulated nodes"] if simulated > 0 else [])]
-    logs = [daemons.agent(layout.node(index)) for index in range(1, state.nodes + 1) if layout.node(index).name in waiting]
+    logs = [daemons.agent(layout.node(index)) for index in state.running if layout.node(index).name in waiting]
     tails: Iterable[str] = (f"\n{daemon.log_file} ends with:\n{daemon.log_tail(5)}" for daemon in logs[:2])
     return f"not ready within {seconds:.0f} s: {', '.join(missing)}{''.join(tails)}"

@@ -1,16 +1,19 @@
 """`cluster.json`: what was asked for when the cluster was made, and the addresses it was given.
 
-It is replaced as a whole, never edited in place. A file of a newer version is refused, not guessed at.
+It is replaced as a whole, never edited in place. A file of an older version is read as what it meant, one of a newer version is
+refused, not guessed at.
 """
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from tiffin.cluster.config import POD_CIDR, STATE_VERSION
+from tiffin.cluster.config import NODE_MONITOR_GRACE, POD_CIDR, STATE_VERSION, TOLERATION_SECONDS
 
 
 class NewerState(Exception):
@@ -27,12 +30,39 @@ class ClusterState:
 
     name: str
     port: int
-    nodes: int
+    nodes: tuple[int, ...]
+    """The numbers of its real nodes, ascending; where a node was removed there is a gap."""
     simulated: int
     store: str
     node_network: str = ""
     pod_cidr: str = POD_CIDR
+    stopped: tuple[int, ...] = ()
+    """Those of `nodes` that are switched off, and stay so until somebody starts them."""
+    node_monitor_grace: float = NODE_MONITOR_GRACE
+    """Seconds that a node may be silent before it counts as unreachable."""
+    not_ready_toleration: int = TOLERATION_SECONDS
+    unreachable_toleration: int = TOLERATION_SECONDS
+    """Seconds that pods which say nothing of it stay on a node that is not ready, or silent."""
     version: int = STATE_VERSION
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """The nodes that are to run."""
+        return tuple(index for index in self.nodes if index not in self.stopped)
+
+    def with_count(self, count: int) -> ClusterState:
+        """The same cluster with so many nodes: the lowest free numbers are added, the highest ones go."""
+        kept = self.nodes[:count]
+        return self.with_nodes([*kept, *free_numbers(kept, count - len(kept))])
+
+    def with_nodes(self, numbers: Sequence[int]) -> ClusterState:
+        """The same cluster with exactly these nodes."""
+        return replace(self, nodes=tuple(sorted(numbers)), stopped=tuple(index for index in self.stopped if index in numbers))
+
+
+def free_numbers(taken: Sequence[int], count: int) -> list[int]:
+    """The `count` lowest numbers, from 1, that are not taken."""
+    return [index for index in range(1, len(taken) + count + 1) if index not in taken][: max(0, count)]
 
 
 def load_state(path: Path) -> ClusterState | None:
@@ -47,9 +77,16 @@ def load_state(path: Path) -> ClusterState | None:
     if version > STATE_VERSION:
         raise NewerState(f"{path} has state version {version}, and this tiffin knows up to {STATE_VERSION}")
     try:
-        return ClusterState(**document)
-    except TypeError as error:
+        return _read(document, version)
+    except (TypeError, ValueError, KeyError) as error:
         raise DamagedState(f"{path} cannot be read: {error}") from error
+
+
+def _read(document: dict[str, Any], version: int) -> ClusterState:
+    """Version 1 knew only how many nodes there are."""
+    nodes = range(1, document["nodes"] + 1) if version < 2 else document["nodes"]
+    numbers = {"nodes": tuple(map(int, nodes)), "stopped": tuple(map(int, document.get("stopped", ())))}
+    return ClusterState(**{**document, **numbers, "version": STATE_VERSION})
 
 
 def save_state(path: Path, state: ClusterState) -> None:

@@ -34,17 +34,21 @@ class Report:
     api: str
     nodes: dict[str, bool]
     nodes_wanted: int
+    stopped: tuple[str, ...] = ()
+    """Nodes that are switched off on purpose."""
 
     @property
     def is_up(self) -> bool:
-        return not self.api and all(process.pid for process in self.processes) and sum(self.nodes.values()) >= self.nodes_wanted and all(self.nodes.values())
+        ready = [is_ready for name, is_ready in self.nodes.items() if name not in self.stopped]
+        return not self.api and all(process.pid for process in self.processes) and sum(ready) >= self.nodes_wanted and all(ready)
 
 
 async def examine(layout: Layout, state: ClusterState) -> Report:
     """Looks at everything once."""
     processes = tuple(_process(daemon) for daemon in daemons.expected(layout, state))
     trouble, nodes = await _ask(layout, state) if daemons.server(layout).pid() else ("the server does not run; start it with: tiffin up", {})
-    return Report(layout.name, f"https://127.0.0.1:{state.port}", processes, trouble, nodes, state.nodes + state.simulated)
+    stopped = tuple(layout.node(index).name for index in state.stopped)
+    return Report(layout.name, f"https://127.0.0.1:{state.port}", processes, trouble, nodes, len(state.running) + state.simulated, stopped)
 
 
 def show(report: Report) -> None:
@@ -54,7 +58,11 @@ def show(report: Report) -> None:
     tables.show(("PROCESS", "STATE", "PID", "MEMORY", "AGE"), rows)
     if report.nodes:
         print()
-        tables.show(("NODE", "STATE"), [(name, "Ready" if ready else "NotReady") for name, ready in sorted(report.nodes.items())])
+        tables.show(("NODE", "STATE"), [(name, _state(report, name)) for name in sorted(report.nodes)])
+
+
+def _state(report: Report, name: str) -> str:
+    return "Ready" if report.nodes[name] else "stopped" if name in report.stopped else "NotReady"
 
 
 async def _ask(layout: Layout, state: ClusterState) -> tuple[str, dict[str, bool]]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tiffin.cluster import addresses, credentials, daemons, down, kubeconfig, network, node, nodes_ready, readiness
+from tiffin.cluster import addresses, credentials, daemons, down, kubeconfig, leaving, network, node, nodes_ready, readiness
 from tiffin.cluster.addresses import Ranges
 from tiffin.cluster.gate import Gate
 from tiffin.cluster.layout import Layout, NodeLayout, default_root
@@ -25,7 +25,8 @@ from tiffin.cluster.progress import Progress
 from tiffin.cluster.state import ClusterState, load_state, save_state
 
 _SERVER_SECONDS = 30.0
-DEFAULTS = ClusterState(name="tiffin", port=6443, nodes=1, simulated=0, store="sqlite")
+DEFAULTS = ClusterState(name="tiffin", port=6443, nodes=(1,), simulated=0, store="sqlite")
+_TAKEN_OVER = ("simulated", "store", "port", "node_monitor_grace", "not_ready_toleration", "unreachable_toleration")
 
 
 class Refused(Exception):
@@ -48,6 +49,9 @@ class Options:
     simulated: int | None = None
     store: str | None = None
     port: int | None = None
+    node_monitor_grace: float | None = None
+    not_ready_toleration: int | None = None
+    unreachable_toleration: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,17 +80,23 @@ def settle(layout: Layout, options: Options) -> ClusterState:
     """The state the cluster is to have. Raises `Refused`, before anything was changed."""
     _refuse(problems(Wish(layout, 0, options.nodes or 0)))
     before = load_state(layout.state_file) or replace(DEFAULTS, name=layout.name)
-    asked = {option: value for option in ("nodes", "simulated", "store", "port") if (value := getattr(options, option)) is not None}
+    asked = {option: value for option in _TAKEN_OVER if (value := getattr(options, option)) is not None}
     state = replace(before, **asked)
+    if options.nodes is not None:
+        state = state.with_count(options.nodes)
     if state.port == 0:
         state = replace(state, port=before.port if layout.state_file.exists() else free_port())
     if state.store != before.store and layout.state_file.exists():
         what = f"the cluster keeps its objects in {before.store}, and they cannot be moved to {state.store}"
         _refuse([Problem(what, f"tiffin down --purge --name {layout.name}    # throws its objects away")])
-    if not 0 <= state.nodes <= addresses.MAX_NODES:
-        _refuse([Problem(f"{state.nodes} nodes do not fit on one machine", f"tiffin up --nodes {min(addresses.MAX_NODES, max(0, state.nodes))}")])
-    ours = daemons.server(layout).pid() is not None and before.port == state.port
-    _refuse(problems(Wish(layout, state.port, state.nodes, port_is_ours=ours)))
+    return checked(layout, state, ours=daemons.server(layout).pid() is not None and before.port == state.port)
+
+
+def checked(layout: Layout, state: ClusterState, ours: bool = True) -> ClusterState:
+    """The state, if this machine can bear it; `ours` when the running server holds the port. Raises `Refused`."""
+    if state.nodes and state.nodes[-1] > addresses.MAX_NODES:
+        _refuse([Problem(f"{len(state.nodes)} nodes do not fit on one machine", f"tiffin up --nodes {addresses.MAX_NODES}")])
+    _refuse(problems(Wish(layout, state.port, len(state.nodes), port_is_ours=ours)))
     return state
 
 
@@ -100,18 +110,20 @@ async def bring_up(layout: Layout, state: ClusterState, wait: float, progress: P
     network_ready = asyncio.create_task(_connect_host(layout, ranges))
     identities = await asyncio.to_thread(credentials.ensure, layout, state, ranges)
     await network_ready
-    await _remove_surplus(layout, before, state)
+    surplus = [layout.node(index) for index in (before.nodes if before else ()) if index not in state.nodes]
+    await _remove_surplus(layout, surplus, state)
     begun = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     with Gate() as gate:
         agents = _Agents(begun)
-        nodes = (_start_node(layout.node(index), state, ranges, gate, progress, agents) for index in range(1, state.nodes + 1) if ranges)
+        nodes = (_start_node(layout.node(index), state, ranges, gate, progress, agents) for index in state.running if ranges)
         await _together(_start_server(layout, state, ranges, gate, progress), *nodes)
     agents.simulator_is_new = await asyncio.to_thread(_start_simulator, layout, state)
     server = f"https://127.0.0.1:{state.port}"
     config = kubeconfig.document(layout.context, server, *identities.admin)
     current = await asyncio.to_thread(kubeconfig.merge, kubeconfig.default_file(), config)
-    await _forget_surplus(layout, before, state)
-    if wait and state.nodes + state.simulated:
+    if surplus:
+        await leaving.forget(layout, state.port, surplus)
+    if wait and len(state.running) + state.simulated:
         progress.begin("nodes")
         await nodes_ready.wait(layout, state, wait, agents.since)
         progress.end("nodes", "ready")
@@ -152,19 +164,11 @@ async def _connect_host(layout: Layout, ranges: Ranges | None) -> None:
         await asyncio.to_thread(network.connect_host, layout, ranges)
 
 
-async def _remove_surplus(layout: Layout, before: ClusterState | None, state: ClusterState) -> None:
+async def _remove_surplus(layout: Layout, surplus: Sequence[NodeLayout], state: ClusterState) -> None:
     """Nodes the cluster had and is not to have any more."""
-    surplus = [layout.node(index) for index in range(state.nodes + 1, (before.nodes if before else 0) + 1)]
     await asyncio.gather(*(node.take_down(each, down.DEFAULT_GRACE) for each in surplus))
     if not state.simulated:
         await asyncio.to_thread(stop, [daemons.simulator(layout)], daemons.AGENT_GRACE)
-
-
-async def _forget_surplus(layout: Layout, before: ClusterState | None, state: ClusterState) -> None:
-    """Their Node objects, so that nothing waits for them to come back."""
-    surplus = [layout.node(index).name for index in range(state.nodes + 1, (before.nodes if before else 0) + 1)]
-    if surplus:
-        await nodes_ready.delete(layout, state.port, surplus)
 
 
 async def _start_server(layout: Layout, state: ClusterState, ranges: Ranges | None, gate: Gate, progress: Progress) -> None:
