@@ -5,6 +5,7 @@ from tiffin.machinery.object import Resource
 from tiffin.runtime.controller import PolicyRule
 
 CONFIG_MAPS = Resource("", "v1", "configmaps")
+ENDPOINTS = Resource("", "v1", "endpoints")
 NAMESPACES = Resource("", "v1", "namespaces")
 NODES = Resource("", "v1", "nodes")
 PERSISTENT_VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims")
@@ -23,6 +24,9 @@ STATEFUL_SETS = Resource("apps", "v1", "statefulsets")
 CRON_JOBS = Resource("batch", "v1", "cronjobs")
 JOBS = Resource("batch", "v1", "jobs")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices")
+IP_ADDRESSES = Resource("networking.k8s.io", "v1", "ipaddresses")
+SERVICE_CIDRS = Resource("networking.k8s.io", "v1", "servicecidrs")
 POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets")
 CLUSTER_ROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles")
 CUSTOM_RESOURCE_DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
