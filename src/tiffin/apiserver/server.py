@@ -14,6 +14,7 @@ import orjson
 from tiffin.api.kind import builtin_kinds
 from tiffin.apiserver.admission.plugins import default_admission
 from tiffin.apiserver.admission.resourcequota import QUOTAS
+from tiffin.apiserver.admission.tolerations import DefaultTolerationSeconds
 from tiffin.apiserver.allocation import SERVICES, ServiceAllocator
 from tiffin.apiserver.authn.authenticator import Authenticator
 from tiffin.apiserver.authn.serviceaccount import ServiceAccountTokens, TokenIssuer
@@ -64,6 +65,8 @@ class Options:
     service_cidr: str
     service_account_issuer: str = "https://kubernetes.default.svc.cluster.local"
     log_requests: bool = False
+    toleration_seconds: tuple[int, int] = (300, 300)
+    """How long pods that say nothing of it stay on a node that is not ready, and on one that is unreachable."""
 
 
 class Assembly:
@@ -90,7 +93,8 @@ class Assembly:
         self._tasks: list[asyncio.Task[None]] = []
 
     def _resources(self) -> Resources:
-        admission = default_admission(self.reader, self.authorizer, self._charge, random_suffix)
+        tolerations = DefaultTolerationSeconds(*self.options.toleration_seconds)
+        admission = default_admission(self.reader, self.authorizer, self._charge, random_suffix, tolerations=tolerations)
         writes = Writes(self.store, admission, {SERVICES: ServiceAllocator(self.store, self.options.service_cidr)})
         resources = Resources(self.registry, Reads(self.store), writes, Watches(self.store))
         self._install_handlers(resources, writes)

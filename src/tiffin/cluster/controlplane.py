@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 from tiffin.apiserver.authz.bootstrap import controller_role
@@ -24,7 +25,7 @@ from tiffin.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-SCHEDULER = User("system:kube-scheduler", groups=(AUTHENTICATED, MASTERS))
+SCHEDULER = User("system:kube-scheduler", groups=(AUTHENTICATED,))
 
 
 def server_hosts(config: ServerConfig) -> list[str]:
@@ -48,7 +49,8 @@ def token_lines(path: Path) -> Iterator[str]:
 def controllers_for(config: ServerConfig, pki: Pki, assembly: Assembly) -> list[Controller]:
     return list(all_controllers(Config(
         root_ca=pki.ca_pem.decode(), sign_token=lambda account, secret: assembly.issuer.legacy(account, secret["metadata"]["name"]),
-        cluster_cidr=config.pod_cidr, node_cidr_mask_size=config.node_cidr_mask_size)))
+        cluster_cidr=config.pod_cidr, node_cidr_mask_size=config.node_cidr_mask_size,
+        node_monitor_grace=timedelta(seconds=config.node_monitor_grace))))
 
 
 def controller_roles(controllers: list[Controller]) -> list[Object]:
@@ -62,7 +64,7 @@ async def serve(config: ServerConfig) -> None:
     store = Store(open_log(config))
     options = Options(
         pki, list(token_lines(config.admin_token_file)), f"{config.advertise_address}:{config.port}", config.service_cidr,
-        log_requests=config.request_log)
+        log_requests=config.request_log, toleration_seconds=(config.not_ready_toleration, config.unreachable_toleration))
     assembly = Assembly(store, options)
     controllers = controllers_for(config, pki, assembly)
     try:

@@ -32,7 +32,7 @@ def ensure(layout: Layout, state: ClusterState, ranges: Ranges | None) -> Identi
         pki.client(f"node-{name}-network", "system:kube-proxy", ["system:node-proxiers"])
         pki.node_serving(name, [name, *([ranges.node(index)] if ranges else [])])
     if state.simulated:
-        pki.client("simulator", "system:tiffin-simulator", ["system:masters"])
+        pki.client("simulator", "system:tiffin-simulator")
     if not layout.admin_token_file.exists():
         write_atomically(layout.admin_token_file, f"{secrets.token_hex(32)}\n".encode(), mode=0o600)
     return admin(layout)

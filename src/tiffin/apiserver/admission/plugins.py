@@ -22,7 +22,8 @@ from tiffin.apiserver.ports import Reader
 
 
 def default_plugins(
-    reader: Reader, authorizer: Authorizer, charge: Charge, suffix: Callable[[], str], *, allow_external_ips: bool
+    reader: Reader, authorizer: Authorizer, charge: Charge, suffix: Callable[[], str], *, allow_external_ips: bool,
+    tolerations: DefaultTolerationSeconds | None = None,
 ) -> list[Plugin]:
     """The plugins of a server. `charge` stores a charged quota; `suffix` gives the random end of generated volume names."""
     return [
@@ -32,7 +33,7 @@ def default_plugins(
         NodeRestriction(reader),
         TaintNodesByCondition(),
         Priority(reader),
-        DefaultTolerationSeconds(),
+        tolerations or DefaultTolerationSeconds(),
         DefaultStorageClass(reader),
         StorageObjectInUseProtection(),
         PersistentVolumeClaimResize(reader),
@@ -48,7 +49,9 @@ def default_plugins(
 
 
 def default_admission(
-    reader: Reader, authorizer: Authorizer, charge: Charge, suffix: Callable[[], str], *, allow_external_ips: bool = True
+    reader: Reader, authorizer: Authorizer, charge: Charge, suffix: Callable[[], str], *, allow_external_ips: bool = True,
+    tolerations: DefaultTolerationSeconds | None = None,
 ) -> Admission:
     """The chain of `default_plugins`. Like Kubernetes it allows external IPs unless told otherwise."""
-    return Admission(default_plugins(reader, authorizer, charge, suffix, allow_external_ips=allow_external_ips))
+    plugins = default_plugins(reader, authorizer, charge, suffix, allow_external_ips=allow_external_ips, tolerations=tolerations)
+    return Admission(plugins)

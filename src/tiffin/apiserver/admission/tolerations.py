@@ -13,9 +13,12 @@ SECONDS = 300
 
 
 class DefaultTolerationSeconds(Plugin):
-    """Pods stay for five minutes on a node that is not ready or unreachable, unless they say otherwise."""
+    """Pods stay for a while (five minutes) on a node that is not ready or unreachable, unless they say otherwise."""
 
     resources = ("pods",)
+
+    def __init__(self, not_ready: int = SECONDS, unreachable: int = SECONDS) -> None:
+        self._seconds = {NOT_READY: not_ready, UNREACHABLE: unreachable}
 
     def admit(self, a: AdmissionAttributes, obj: Object | None, old: Object | None) -> None:
         if a.subresource or obj is None:
@@ -23,7 +26,7 @@ class DefaultTolerationSeconds(Plugin):
         tolerations = obj["spec"].get("tolerations") or []
         missing = [key for key in (NOT_READY, UNREACHABLE) if not any(_tolerates(t, key) for t in tolerations)]
         if missing and not (a.operation == "UPDATE" and obj["spec"].get("tolerations") == (old or {}).get("spec", {}).get("tolerations")):
-            added = [{"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS} for key in missing]
+            added = [{"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": self._seconds[key]} for key in missing]
             obj["spec"]["tolerations"] = [*tolerations, *added]
 
 

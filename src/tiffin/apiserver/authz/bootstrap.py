@@ -149,6 +149,14 @@ CLUSTER_ROLE_RULES: Mapping[str, tuple[str, ...]] = {
         "list watch | - | namespaces pods",
         "list watch | networking.k8s.io | networkpolicies",
     ),
+    "tiffin:simulator": (
+        "create get list patch watch | - | nodes",
+        "patch | - | nodes/status",
+        "delete get list watch | - | pods",
+        "patch | - | pods/status",
+        "create get patch | coordination.k8s.io | leases",
+        _EVENTS,
+    ),
     "system:persistent-volume-provisioner": (
         "create delete get list watch | - | persistentvolumes",
         "get list update watch | - | persistentvolumeclaims",
@@ -185,6 +193,7 @@ CLUSTER_SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "system:service-account-issuer-discovery": ("Group system:serviceaccounts",),
     "system:volume-scheduler": ("User system:kube-scheduler",),
     "tiffin:node-network": ("User system:kube-proxy",),
+    "tiffin:simulator": ("User system:tiffin-simulator",),
 }
 """Cluster role bindings by the role they bear the name of."""
 
