@@ -121,6 +121,25 @@ async def test_a_node_that_is_there_is_taken_up(tmp_path: Path) -> None:
     assert registrar.node["metadata"]["labels"] | {"mine": "x", "kubernetes.io/os": "linux"} == registrar.node["metadata"]["labels"]
 
 
+async def test_a_deleted_node_is_registered_anew_with_the_range_of_its_pods(tmp_path: Path) -> None:
+    import asyncio
+
+    clock, runtime = FakeClock(NOW), Sick()
+    client = ApiServer(clock.now)
+    registrar = Registrar(config(tmp_path, eviction_hard={}), client, clock, runtime, MACHINE)
+    await registrar.register()
+    task = asyncio.create_task(registrar.keep_status())
+    registrar.node_changed(client.objects(NODES)[0] | {"spec": {"podCIDR": "10.244.3.0/24"}})
+    await clock.advance(1)
+    await client.delete(NODES, "", "n1")
+    registrar.node_changed(None)
+    await clock.settle()
+    (again,) = client.objects(NODES)
+    assert again["spec"]["podCIDRs"] == ["10.244.3.0/24"] and again["status"]["conditions"]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 # ---- admission
 
 NODE = {"metadata": {"name": "n1", "labels": {"disk": "ssd", "size": "7"}}, "spec": {"taints": [{"key": "gone", "effect": "NoExecute"}]}}

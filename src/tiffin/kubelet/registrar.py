@@ -1,6 +1,7 @@
 """The node's own objects in the API: the Node with its status, and the Lease that says the agent lives.
 
 The status is written when it changes and every five minutes; the Lease every ten seconds. Both survive an API server that is away.
+A Node that somebody deletes while the agent lives is registered anew, with the range of addresses its pods have.
 """
 from __future__ import annotations
 
@@ -49,6 +50,7 @@ class Registrar:
         self._images_at: datetime | None = None
         self._pressed: dict[str, datetime] = {}
         self._cidr = ""
+        self._is_gone = False
         self._wake = asyncio.Event()
         self.on_pressure: Callable[[str], Awaitable[None]] = _nobody
         """Told of each pressure ("memory", "disk", "pid") whenever it is measured."""
@@ -63,8 +65,15 @@ class Registrar:
                 log.warning("node %s not registered yet: %s", self._config.node_name, error)
                 await self._clock.sleep(RETRY)
 
+    async def _register_again(self) -> None:
+        log.info("node %s was deleted and is registered anew", self._config.node_name)
+        self._is_gone, self._written = False, None
+        await self.register()
+
     async def _create(self) -> Object:
         wanted = registration(self._config, self._machine)
+        if self._cidr:
+            wanted["spec"] |= {"podCIDR": self._cidr, "podCIDRs": [self._cidr]}
         try:
             # Not ready yet: nothing may be scheduled here before the status says so, and the first status comes at once.
             return await self._client.create(NODES, "", wanted | {"status": self._status({})})
@@ -81,8 +90,11 @@ class Registrar:
         return node_status(self._config, self._machine, self.health, old, self._clock.now())
 
     def node_changed(self, node: Object | None) -> None:
-        """The Node as the API has it now."""
-        if node is not None:
+        """The Node as the API has it now; None when it was deleted."""
+        self._is_gone = node is None
+        if node is None:
+            self._wake.set()
+        else:
             self._set_node(node)
 
     def _set_node(self, node: Object) -> None:
@@ -96,6 +108,8 @@ class Registrar:
         """Measure and report, until cancelled."""
         while True:
             self._wake.clear()
+            if self._is_gone:
+                await self._register_again()
             await self._measure()
             await self._report()
             timer = self._clock.call_later(self._interval(), self._wake.set)
