@@ -14,6 +14,8 @@ STATE_VERSION = 2
 SERVICE_CIDR = "10.96.0.0/16"
 POD_CIDR = "10.244.0.0/16"
 CLUSTER_DOMAIN = "cluster.local"
+#: The tenth address of SERVICE_CIDR, by custom: every node answers for it.
+CLUSTER_DNS = "10.96.0.10"
 #: Seconds, as kube-controller-manager and kube-apiserver have them.
 NODE_MONITOR_GRACE, TOLERATION_SECONDS = 50.0, 300
 

@@ -44,7 +44,7 @@ def server_command(layout: Layout, state: ClusterState, ranges: Ranges | None) -
 
 
 def agent_command(node: NodeLayout, state: ClusterState, ranges: Ranges) -> list[str]:
-    arguments = ["agent", "--name", node.cluster.name, "--data-dir", str(node.cluster.data_dir), "--node", str(node.index)]
+    arguments = ["agent", "--name", node.cluster.name, "--data-dir", str(node.cluster.data_dir), "--node", str(node.index), "--pod-cidr", ranges.pods]
     where = ["--server", f"https://{ranges.gateway}:{state.port}", "--node-ip", ranges.node(node.index)]
     return tiffin_command(*arguments, *where, "--lease-seconds", str(lease_seconds(state)))
 

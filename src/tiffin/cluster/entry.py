@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tiffin.cluster import daemons, logs, resolver
-from tiffin.cluster.config import ServerConfig
+from tiffin.cluster.config import CLUSTER_DNS, CLUSTER_DOMAIN, SERVICE_CIDR, ServerConfig
 from tiffin.cluster.gate import pass_through
 from tiffin.cluster.layout import Layout, NodeLayout
 
@@ -83,7 +83,7 @@ async def _until_told(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 async def _agent(node: NodeLayout, options: argparse.Namespace) -> None:
-    from tiffin.cluster.nodeagent import NodeClients, run_node
+    from tiffin.cluster.nodeagent import NodeClients, NodeNetwork, run_node
     from tiffin.kubelet.config import AgentConfig
 
     pki = node.cluster.pki_dir
@@ -94,6 +94,8 @@ async def _agent(node: NodeLayout, options: argparse.Namespace) -> None:
         root_dir=node.kubelet_dir,
         pod_log_dir=node.data_dir / "pod-logs",
         static_pod_dir=node.data_dir / "manifests",
+        cluster_dns=(CLUSTER_DNS,),
+        cluster_domain=CLUSTER_DOMAIN,
         resolv_conf=resolver.reachable_file(),
         cgroup_root=f"/{node.cgroup}",
         network_namespace=node.netns,
@@ -107,7 +109,7 @@ async def _agent(node: NodeLayout, options: argparse.Namespace) -> None:
     rotation = asyncio.create_task(_keep_short(daemons.runtime(node).log_file))
     try:
         await pass_through(options.gate_fd)
-        await run_node(config, clients)
+        await run_node(config, clients, NodeNetwork(SERVICE_CIDR, options.pod_cidr))
     finally:
         rotation.cancel()
 

@@ -7,16 +7,24 @@ the network parts' copy.
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from tiffin.client.cache import Caches
 from tiffin.client.client import Client
+from tiffin.dns.config import DnsConfig
+from tiffin.dns.run import NameServer
 from tiffin.kubelet.agent import run_agent
 from tiffin.kubelet.config import AgentConfig
 from tiffin.machinery.object import Resource
-from tiffin.runtime.clock import SystemClock
+from tiffin.runtime.clock import Clock, SystemClock
+
+log = logging.getLogger(__name__)
 
 SERVICES = Resource("", "v1", "services")
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+"""Seconds before a part that failed is run again; twice as many each time."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +35,41 @@ class NodeClients:
     network: Client
 
 
-async def run_node(config: AgentConfig, clients: NodeClients) -> None:
+@dataclass(frozen=True)
+class NodeNetwork:
+    """The cluster's ranges, in CIDR notation."""
+
+    services: str
+    pods: str
+
+
+async def run_node(config: AgentConfig, clients: NodeClients, network: NodeNetwork) -> None:
     """Be the node `config.node_name` until cancelled, or until a part of it fails for good."""
     clock = SystemClock()
     shared = Caches(clients.network, clock.now, clock.sleep)
     services = shared.add(SERVICES)
+    names = NameServer(dns_config(config, network), shared, clock)
     async with asyncio.TaskGroup() as parts:
         parts.create_task(shared.run(), name="watches of the network parts")
         parts.create_task(run_agent(config, clients.node, services), name="kubelet")
+        parts.create_task(_keep_running("the name server", names.run, clock), name="name server")
+
+
+def dns_config(config: AgentConfig, network: NodeNetwork) -> DnsConfig:
+    """The name server's part of what the node is told."""
+    return DnsConfig(
+        node_name=config.node_name, addresses=config.cluster_dns, node_ips=config.node_ips, resolv_conf=config.resolv_conf,
+        ranges=(network.services, network.pods), domain=config.cluster_domain,
+    )
+
+
+async def _keep_running(what: str, run: Callable[[], Awaitable[None]], clock: Clock) -> None:
+    """Run a part again whenever it fails: its faults are not the other parts'."""
+    wait = FIRST_WAIT
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("%s failed, it is run again in %.0f s", what, wait)
+        await clock.sleep(wait)
+        wait = min(2 * wait, LONGEST_WAIT)

@@ -1,0 +1,101 @@
+"""From a packet to an answer in bytes, at once where the cluster's own names decide it.
+
+Answers that stay true until a known Service or a namespace changes are kept, under everything of the packet but its id and the case of
+its letters: the same question again costs one look-up. What is kept is bounded: when it is full it is all forgotten.
+"""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tiffin.dns import wire
+from tiffin.dns.encoding import Encoded, encode
+from tiffin.dns.metrics import Counter, Metrics
+from tiffin.dns.records import Found, Records
+from tiffin.dns.wire import IN, MAX_MESSAGE, Malformed, Query, Rcode, Type
+
+KEPT = 8192
+
+
+class Elsewhere(NamedTuple):
+    """A question that others have to answer, or to finish: then `found` is the alias that leads to them."""
+
+    query: Query
+    found: Found | None
+
+
+class _Kept(NamedTuple):
+    encoded: Encoded
+    counter: Counter
+
+
+class Answers:
+    """All answers of one node's server. Nothing here waits."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._kept: dict[bytes, _Kept] = {}
+        self._of_service: dict[tuple[str, str], list[bytes]] = {}
+        self._turn = 0
+
+    def changed(self, service: tuple[str, str] | None) -> None:
+        """Names of this Service may have changed; None: any may have."""
+        if service is None:
+            self._forget()
+        else:
+            for key in self._of_service.pop(service, ()):
+                self._kept.pop(key, None)
+
+    def kept(self, data: bytes) -> bytes | None:
+        """The answer to a UDP packet that was answered before."""
+        end = data.find(b"\0", wire.HEADER)
+        found = self._kept.get(data[2:12] + data[12:end].lower() + data[end:])
+        if found is None:
+            return None
+        self._turn += 1
+        found.counter[0] += 1
+        return found.encoded.message(data[:2], data[12:end + 5], self._turn)
+
+    def find(self, data: bytes, records: Records, *, stream: bool) -> bytes | Elsewhere:
+        """Raises `wire.Ignored` when there is nothing to answer. A stream has room for 64 KiB."""
+        try:
+            query = wire.parse_query(data)
+        except Malformed as error:
+            self._metrics.counted(stream, 0, error.code, cluster=False)
+            return wire.error_reply(data, error.code)
+        if code := _refused(query):
+            self._metrics.counted(stream, query.question.type, code, cluster=False)
+            return wire.failure(query, code)
+        found = records.find(query.question.name.lower(), query.question.type)
+        if found is None or found.elsewhere:
+            return Elsewhere(query, found)
+        encoded = encode(query, found.answer, MAX_MESSAGE if stream else query.limit)
+        counter = self._metrics.counted(stream, query.question.type, found.answer.code, cluster=True)
+        if found.lasting and not stream:
+            self._keep(data, query, _Kept(encoded, counter), found.service)
+        self._turn += 1
+        return encoded.message(data[:2], query.question.wire, self._turn)
+
+    def _keep(self, data: bytes, query: Query, kept: _Kept, service: tuple[str, str] | None) -> None:
+        end = data.index(b"\0", wire.HEADER)
+        if end != wire.HEADER + len(query.question.name) - 1:
+            return  # a zero within a label: `kept` would take it for the name's end
+        if len(self._kept) >= KEPT:
+            self._forget()
+        key = data[2:12] + data[12:end].lower() + data[end:]
+        self._kept[key] = kept
+        if service is not None:
+            self._of_service.setdefault(service, []).append(key)
+
+    def _forget(self) -> None:
+        self._kept.clear()
+        self._of_service.clear()
+
+
+def _refused(query: Query) -> Rcode | None:
+    """Questions that nobody gets an answer to: for everything there is, for whole zones, and for other classes than IN."""
+    question = query.question
+    if question.klass != IN or question.type in (Type.ANY, Type.AXFR, Type.IXFR):
+        return Rcode.REFUSED
+    if question.type in (Type.MAILA, Type.MAILB):
+        return Rcode.NOTIMP
+    return Rcode.FORMERR if question.type in (0, Type.OPT) else None
