@@ -9,6 +9,8 @@ import pytest
 
 from tests.apiserver.inprocess import InProcess, in_process
 from tiffin.apiserver.allocation import NODE_PORTS, ServiceAllocator
+from tiffin.apiserver.serviceranges import reserved
+from tiffin.apiserver.writes import new_uid
 from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Key
 from tiffin.net.pki import Pki
@@ -87,7 +89,7 @@ async def test_what_is_taken_is_known_after_a_restart(pki: Pki) -> None:
     store = Store(MemoryLog())
     stored = service("s", clusterIP="10.96.0.20", clusterIPs=["10.96.0.20"], type="NodePort", ports=[{"port": 80, "nodePort": 30500}])
     await store.commit(Write("services", Key("default", "s"), stored, 0))
-    allocator = ServiceAllocator(store, "10.96.0.0/24")
+    allocator = ServiceAllocator(store, "10.96.0.0/24", new_uid)
     for spec in ({"clusterIP": "10.96.0.20", "clusterIPs": ["10.96.0.20"]}, {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30500}]}):
         with pytest.raises(ApiError):
             allocator.before_create(service("t", **spec), False)
@@ -96,7 +98,7 @@ async def test_what_is_taken_is_known_after_a_restart(pki: Pki) -> None:
 
 
 def test_a_range_that_is_full_says_so_and_recovers() -> None:
-    allocator = ServiceAllocator(Store(MemoryLog()), "10.96.0.0/29", range(30000, 30003))
+    allocator = ServiceAllocator(Store(MemoryLog()), "10.96.0.0/29", new_uid, range(30000, 30003))
     releases = []
     given = set()
     for number in range(6):
@@ -121,3 +123,59 @@ async def test_addresses_outlive_a_whole_server(pki: Pki) -> None:
         assert updated.object["spec"]["clusterIP"] == made["spec"]["clusterIP"]
         moved = await api.patch(f"{SERVICES}/s", {"spec": {"clusterIP": "10.96.1.1", "clusterIPs": ["10.96.1.1"]}})
         assert moved.status == 422 and "may not change once set" in moved.message
+
+
+# --- ServiceCIDR and IPAddress ---------------------------------------------------------------------------------------------
+
+ADDRESSES, RANGES = "/apis/networking.k8s.io/v1/ipaddresses", "/apis/networking.k8s.io/v1/servicecidrs"
+
+
+def names(answer: Any) -> set[str]:
+    return {obj["metadata"]["name"] for obj in answer.object["items"]}
+
+
+async def test_an_ip_address_comes_and_goes_with_its_service(api: InProcess) -> None:
+    made = await api.made(SERVICES, service())
+    ip = made["spec"]["clusterIP"]
+    told = (await api.get(f"{ADDRESSES}/{ip}")).object
+    assert told["spec"] == {"parentRef": {"resource": "services", "namespace": "default", "name": "s"}}
+    assert told["metadata"]["labels"] == {"ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"}
+    await api.patch(f"{SERVICES}/s", {"spec": {"type": "ExternalName", "externalName": "example.org"}})
+    assert (await api.get(f"{ADDRESSES}/{ip}")).status == 404
+    again = await api.patch(f"{SERVICES}/s", {"spec": {"type": "ClusterIP"}})
+    assert (await api.get(f"{ADDRESSES}/{again.object['spec']['clusterIP']}")).status == 200
+    await api.delete(f"{SERVICES}/s")
+    assert not names(await api.get(ADDRESSES))
+
+
+async def test_dry_runs_and_failures_leave_no_ip_address(api: InProcess) -> None:
+    assert (await api.post(f"{SERVICES}?dryRun=All", service())).status == 201
+    assert (await api.post(SERVICES, service("not_a_name"))).status == 422
+    assert not names(await api.get(ADDRESSES))
+
+
+async def test_an_address_somebody_else_took_is_not_given_and_not_deleted(api: InProcess) -> None:
+    await api.made(ADDRESSES, {"metadata": {"name": "10.96.5.5"}, "spec": {"parentRef": {"resource": "gateways", "name": "g"}}})
+    refused = await api.post(SERVICES, service(clusterIP="10.96.5.5"))
+    assert refused.status == 422 and "failed to allocate IP 10.96.5.5: provided IP is already allocated" in refused.message
+    await api.made(SERVICES, service("t", clusterIP="10.96.6.6"))
+    await api.delete(f"{ADDRESSES}/10.96.6.6")
+    await api.made(ADDRESSES, {"metadata": {"name": "10.96.6.6"}, "spec": {"parentRef": {"resource": "gateways", "name": "g"}}})
+    await api.delete(f"{SERVICES}/t")
+    assert names(await api.get(ADDRESSES)) == {"10.96.5.5", "10.96.6.6"}
+
+
+async def test_another_range_widens_the_pool_until_it_goes(api: InProcess) -> None:
+    assert (await api.post(SERVICES, service("a", clusterIP="10.97.0.9"))).status == 422
+    for name, cidr in (("kubernetes", "10.96.0.0/16"), ("more", "10.97.0.0/24"), ("six", "fd00::/112")):
+        await api.made(RANGES, {"metadata": {"name": name, "finalizers": ["x/y"]}, "spec": {"cidrs": [cidr]}})
+    assert (await api.post(SERVICES, service("a", clusterIP="10.97.0.9"))).status == 201
+    assert (await api.post(SERVICES, service("six", clusterIP="fd00::9"))).status == 422
+    await api.delete(f"{RANGES}/more")
+    assert (await api.post(SERVICES, service("b", clusterIP="10.97.0.10"))).status == 422
+    assert (await api.get(f"{SERVICES}/a")).status == 200
+
+
+@pytest.mark.parametrize(("size", "count"), [(14, 0), (254, 16), (4094, 255), (65534, 256)])
+def test_the_beginning_of_a_range_is_given_out_last(size: int, count: int) -> None:
+    assert reserved(size) == count

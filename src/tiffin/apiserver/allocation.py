@@ -1,7 +1,7 @@
 """Cluster addresses and node ports of Services: chosen or checked while a Service is created, given back when it goes.
 
-What is taken is known from the Services themselves; nothing is stored beside them, so a crash can leave nothing behind. A
-request holds what it was given until it is committed, refused, or was a dry run.
+What is taken is known from the Services and the IPAddress objects, which are written and deleted in one batch with their Service: a crash
+leaves both or neither. A request holds what it was given until it is committed, refused, or was a dry run.
 """
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from typing import Any
 
 from tiffin.api.core.service_fields import needs_address
 from tiffin.api.core.service_validation import address_errors
+from tiffin.apiserver.serviceranges import IP_ADDRESSES, ServiceRanges, belongs_to, ip_address_object
 from tiffin.machinery import errors
 from tiffin.machinery.field import FieldError, invalid
-from tiffin.machinery.object import Object, name_of
+from tiffin.machinery.object import Key, Object, name_of
 from tiffin.store.mvcc import Event, EventType
-from tiffin.store.store import Store
+from tiffin.store.store import Store, Write
 
 SERVICES = "services"
 NODE_PORTS = range(30000, 32768)
@@ -38,18 +39,20 @@ def ports_of(service: Object) -> list[tuple[int, str]]:
     return found
 
 
-
 class ServiceAllocator:
-    """The hook of the Service resource."""
+    """The hook of the Service resource. `new_uid` names new IPAddress objects."""
 
-    def __init__(self, store: Store, cidr: str, node_ports: range = NODE_PORTS) -> None:
-        self.network = ipaddress.ip_network(cidr)
+    def __init__(self, store: Store, cidr: str, new_uid: Callable[[], str], node_ports: range = NODE_PORTS) -> None:
+        self.ranges = ServiceRanges(store, cidr)
         self.node_ports = node_ports
+        self._store, self._new_uid = store, new_uid
         self._ips: dict[str, int] = {}
         self._ports: dict[tuple[int, str], int] = {}
         for entry in store.entries(SERVICES):
             self._hold(entry.object, 1)
+        _add(self._ips, (entry.key.name for entry in store.entries(IP_ADDRESSES.group_resource)), 1)
         store.watch(SERVICES, store.revision, self._seen)
+        store.watch(IP_ADDRESSES.group_resource, store.revision, self._seen_addresses)
 
     def _hold(self, service: Object, count: int) -> None:
         for table, keys in ((self._ips, addresses_of(service)), (self._ports, ports_of(service))):
@@ -62,6 +65,13 @@ class ServiceAllocator:
             if event.type is not EventType.DELETED:
                 self._hold(event.entry.object, 1)
 
+    def _seen_addresses(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.previous is None:
+                _add(self._ips, [event.entry.key.name], 1)
+            elif event.type is EventType.DELETED:
+                _add(self._ips, [event.entry.key.name], -1)
+
     # the hook
 
     def before_create(self, obj: Object, dry_run: bool) -> Callable[[], None]:
@@ -72,8 +82,19 @@ class ServiceAllocator:
         self._check_fields(new)
         return self._complete(new, old)
 
-    def after_delete(self, old: Object) -> None:
-        """Nothing: the watch on Services sees it."""
+    def companions(self, new: Object | None, old: Object | None) -> Sequence[Write]:
+        """The IPAddress objects that come and go with a Service's addresses, to be committed together with it."""
+        wanted, held = addresses_of(new or {}), addresses_of(old or {})
+        writes = [self._address(ip, new) for ip in wanted if new is not None and ip not in held]
+        gone = [ip for ip in held if ip not in wanted]
+        return writes + [Write(IP_ADDRESSES.group_resource, Key("", ip), None, None) for ip in gone if old is not None and self._is_of(ip, old)]
+
+    def _address(self, ip: str, service: Object) -> Write:
+        return Write(IP_ADDRESSES.group_resource, Key("", ip), ip_address_object(ip, service, self._new_uid()), None)
+
+    def _is_of(self, ip: str, service: Object) -> bool:
+        entry = self._store.newest(IP_ADDRESSES.group_resource, Key("", ip))
+        return entry is not None and belongs_to(entry.object, service)
 
     @staticmethod
     def _check_fields(service: Object) -> None:
@@ -119,9 +140,8 @@ class ServiceAllocator:
                 _take(self._ips, ip, taken)
 
     def _check_ip(self, obj: Object, ip: str) -> None:
-        address = ipaddress.ip_address(ip)
         fault = ""
-        if address not in self.network or address in (self.network.network_address, self.network.broadcast_address):
+        if not self.ranges.holds(ipaddress.ip_address(ip)):
             fault = "the provided network does not match the current range"
         elif ip in self._ips:
             fault = "provided IP is already allocated"
@@ -133,18 +153,10 @@ class ServiceAllocator:
         return errors.invalid("Service", "", name_of(obj), [error])
 
     def _free_ip(self) -> str:
-        """A free address, tried at random places first and then in order; the first 16 are left to those who ask for them."""
-        size, first = self.network.num_addresses, int(self.network.network_address)
-        for _ in range(32 if size > 32 else 0):
-            offset = 16 + int.from_bytes(os.urandom(4), "big") % (size - 17)
-            ip = str(ipaddress.ip_address(first + offset))
-            if ip not in self._ips:
-                return ip
-        for offset in range(1, size - 1):
-            ip = str(ipaddress.ip_address(first + offset))
-            if ip not in self._ips:
-                return ip
-        raise errors.internal_error("failed to allocate a serviceIP: range is full")
+        ip = self.ranges.free(self._ips)
+        if ip is None:
+            raise errors.internal_error("failed to allocate a serviceIP: range is full")
+        return ip
 
     def _node_ports(self, obj: Object, old: Object | None, taken: list[tuple[int, str]]) -> None:
         spec = obj.get("spec") or {}

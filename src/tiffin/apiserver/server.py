@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ from tiffin.api.kind import builtin_kinds
 from tiffin.apiserver.admission.plugins import default_admission
 from tiffin.apiserver.admission.resourcequota import QUOTAS
 from tiffin.apiserver.admission.tolerations import DefaultTolerationSeconds
+from tiffin.apiserver.aggregation.aggregator import Aggregator
+from tiffin.apiserver.aggregation.frontproxy import FrontProxy, publish
 from tiffin.apiserver.allocation import SERVICES, ServiceAllocator
 from tiffin.apiserver.authn.authenticator import Authenticator
 from tiffin.apiserver.authn.serviceaccount import ServiceAccountTokens, TokenIssuer
@@ -40,8 +43,9 @@ from tiffin.apiserver.streaming import Streaming
 from tiffin.apiserver.tokenrequests import token_handler
 from tiffin.apiserver.user import AUTHENTICATED, MASTERS, User, service_account_groups, service_account_name
 from tiffin.apiserver.watch import Watches
-from tiffin.apiserver.writes import Writes, random_suffix
+from tiffin.apiserver.writes import Writes, new_uid, random_suffix
 from tiffin.machinery import errors
+from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Object, key_of
 from tiffin.net import jws
 from tiffin.net.http import Response
@@ -50,6 +54,7 @@ from tiffin.net.server import Server, plain_refusal
 from tiffin.net.tlsclient import client_context
 from tiffin.store.store import Mismatch, Store, Write
 
+logger = logging.getLogger(__name__)
 MANAGER = User("system:kube-controller-manager", groups=(MASTERS, AUTHENTICATED))
 
 
@@ -85,17 +90,20 @@ class Assembly:
         tokens: list[TokenAuthenticator] = [StaticTokens(options.tokens), account_tokens, BootstrapTokens(self.reader, time.time)]
         self.authenticator = Authenticator(tokens, audiences, time.time)
         self.resources = self._resources()
+        client = self.client(SERVER, "kube-apiserver")
+        self.front_proxy = FrontProxy(options.pki)
+        self.aggregator = Aggregator(store, self.reader, self.registry, client, self.front_proxy.trust)
         paths = Paths(
-            self.registry, options.address, Issuer(lambda: self.issuer.discovery(f"https://{options.address}"), self.issuer.jwks),
+            self.registry, self.aggregator, options.address, Issuer(lambda: self.issuer.discovery(f"https://{options.address}"), self.issuer.jwks),
             lambda: self.is_ready)
-        self.api = ApiServer(self.resources, paths, self.authenticator, self.authorizer.authorize, options.log_requests)
+        self.api = ApiServer(self.resources, paths, self.aggregator, self.authenticator, self.authorizer.authorize, options.log_requests)
         self.http = Server(self.api.handle, refusal=refusal)
         self._tasks: list[asyncio.Task[None]] = []
 
     def _resources(self) -> Resources:
         tolerations = DefaultTolerationSeconds(*self.options.toleration_seconds)
         admission = default_admission(self.reader, self.authorizer, self._charge, random_suffix, tolerations=tolerations)
-        writes = Writes(self.store, admission, {SERVICES: ServiceAllocator(self.store, self.options.service_cidr)})
+        writes = Writes(self.store, admission, {SERVICES: ServiceAllocator(self.store, self.options.service_cidr, new_uid)})
         resources = Resources(self.registry, Reads(self.store), writes, Watches(self.store))
         self._install_handlers(resources, writes)
         self.custom = CustomResources(self.registry, writes, self.store)
@@ -147,10 +155,21 @@ class Assembly:
         self.custom.load()
         keeper = Keeper(self.api.flows, self.store, self.reader, self.client(SERVER, "api-priority-and-fairness-config-consumer-v1"))
         keeper.load()
+        self.aggregator.load()
         self._tasks = [
+            asyncio.create_task(self._publish_front_proxy(), name="front proxy"),
+            asyncio.create_task(self.aggregator.run(), name="api services"),
             asyncio.create_task(keeper.run(), name="priority and fairness"),
             asyncio.create_task(self.resources.watches.send_bookmarks(), name="bookmarks"),
             asyncio.create_task(self.custom.run(), name="custom resources")]
+
+    async def _publish_front_proxy(self) -> None:
+        """Tells aggregated servers whom to believe. Keys are made in a thread: nobody waits for them to be answered."""
+        data = await asyncio.to_thread(self.front_proxy.configuration)
+        try:
+            await publish(self.client(SERVER, "kube-apiserver"), data)
+        except ApiError as error:
+            logger.warning("the configuration of aggregated servers: %s", error)
 
     async def listen(self, addresses: Iterable[str], port: int) -> int:
         """Listens on every address; gives the port."""
@@ -166,6 +185,7 @@ class Assembly:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.aggregator.stop()
         await self.store.close()
 
 

@@ -11,7 +11,7 @@ Rules
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -50,7 +50,9 @@ class Hook(Protocol):
 
     def before_update(self, new: Object, old: Object, dry_run: bool) -> Callable[[], None]: ...
 
-    def after_delete(self, old: Object) -> None: ...
+    def companions(self, new: Object | None, old: Object | None) -> Sequence[Write]:
+        """Writes of other objects to be committed together with a create (`old` is None), an update, or a deletion (`new` is None)."""
+        ...
 
 
 @dataclass(slots=True)
@@ -148,7 +150,7 @@ class Writes:
             if context.dry_run:
                 return Written(Entry(key, 0, orjson.dumps(stored), stored), True)
             try:
-                (entry,) = await self.store.commit(Write(served.storage, key, stored, MUST_NOT_EXIST))
+                entry = (await self.store.commit(Write(served.storage, key, stored, MUST_NOT_EXIST), *self._companions(kind, stored, None)))[0]
             except Mismatch as mismatch:
                 raise self._exists(served, key, mismatch.current) from None
             return Written(entry, True)
@@ -172,6 +174,10 @@ class Writes:
     def _hook(self, kind: Kind, method: str, *arguments: Any) -> Callable[[], None]:
         hook = self.hooks.get(kind.group_resource)
         return getattr(hook, method)(*arguments) if hook is not None else _nothing_held
+
+    def _companions(self, kind: Kind, new: Object | None, old: Object | None) -> Sequence[Write]:
+        hook = self.hooks.get(kind.group_resource)
+        return hook.companions(new, old) if hook is not None else ()
 
     # updating
 
@@ -203,7 +209,7 @@ class Writes:
         metadata = self._check_identity(served, key, new, old)
         take_over_metadata(metadata, old["metadata"])
         metadata["generation"] = old["metadata"].get("generation")
-        await self.admission.admit(context, "UPDATE", served, new, old, subresource.name if subresource else "")
+        await self.admission.admit(context, "UPDATE", served, new, old, subresource)
         kind_context = _kind_context(context, served, subresource)
         prepare = subresource.prepare if subresource else kind.prepare_for_update
         prepare(new, old, kind_context)
@@ -216,7 +222,7 @@ class Writes:
             self._validate_changed(kind, new, old, kind_context, subresource)
             if subresource is None:
                 context.warnings += kind.warnings(new, old)
-            await self.admission.validate(context, "UPDATE", served, new, old, subresource.name if subresource else "")
+            await self.admission.validate(context, "UPDATE", served, new, old, subresource)
             return await self._store_update(context, served, key, new, current)
         finally:
             release()
@@ -257,10 +263,9 @@ class Writes:
         if context.dry_run:
             return Written(Entry(key, current.revision, orjson.dumps(stored), stored))
         if finished:
-            await self.store.commit(Write(served.storage, key, None, current.revision))
-            self._hook(kind, "after_delete", old)
+            await self.store.commit(Write(served.storage, key, None, current.revision), *self._companions(kind, None, old))
             return Written(Entry(key, current.revision, orjson.dumps(stored), stored))
-        (entry,) = await self.store.commit(Write(served.storage, key, stored, current.revision))
+        entry = (await self.store.commit(Write(served.storage, key, stored, current.revision), *self._companions(kind, stored, old)))[0]
         return Written(entry)
 
     # deleting
@@ -291,8 +296,7 @@ class Writes:
             await self.store.commit(Write(served.storage, key, marked, current.revision), Write(served.storage, key, None, None))
             return marked, True
         if decision.gone:
-            await self.store.commit(Write(served.storage, key, None, current.revision))
-            self._hook(served.kind, "after_delete", current.object)
+            await self.store.commit(Write(served.storage, key, None, current.revision), *self._companions(served.kind, None, current.object))
             return current.object, True
         stored = ordered(decision.replacement, served.kind.kind, served.kind.api_version)
         (entry,) = await self.store.commit(Write(served.storage, key, stored, current.revision))
