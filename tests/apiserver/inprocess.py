@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from tiffin.apiserver.aggregation import frontproxy
 from tiffin.apiserver.server import Assembly, Options
 from tiffin.machinery.object import Object
 from tiffin.net.http import Request, Response
@@ -201,6 +202,7 @@ async def in_process(pki: Pki, log: Log | None = None, index: Mvcc | None = None
     assembly = Assembly(Store(log or MemoryLog(), index), Options(pki, TOKENS, "127.0.0.1:6443", "10.96.0.0/16"))
     await assembly.start()
     assembly.is_ready = True
+    await assembly.reader.appears(frontproxy.CONFIG_MAPS, frontproxy.NAMESPACE, frontproxy.NAME, 10)  # or it moves the revision some time
     running = InProcess(assembly)
     for account in ("default",):  # made by a controller that does not run here
         for namespace in ("default", "kube-system"):

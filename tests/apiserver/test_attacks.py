@@ -110,7 +110,7 @@ async def test_no_hostile_name_makes_a_key(api: InProcess, name: str) -> None:
             answer = await api.call(method, target, body)
             empty = method in ("GET", "DELETE") and answer.status == 200 and answer.object.get("items") == []
             assert empty or 400 <= answer.status < 500, (method, target, answer.status)
-    assert [entry.key for entry in api.store.entries("configmaps")] == []
+    assert [entry.key for entry in api.store.entries("configmaps", "default")] == []
     assert {key.namespace for resource in api.store.index.resources() for key in (entry.key for entry in api.store.entries(resource))} <= {
         "", "default", "kube-system", "kube-public", "kube-node-lease"}
 
@@ -120,7 +120,7 @@ async def test_no_hostile_name_in_a_body_makes_a_key(api: InProcess, name: str) 
     for body in (config_map(name), {"metadata": {"generateName": name or "/"}}, {"metadata": {"name": "x", "namespace": name or "/"}}):
         answer = await api.post(MAPS, body)
         assert answer.status in (400, 422), (body, answer.status)
-    assert api.store.index.count("configmaps") == 0
+    assert not list(api.store.entries("configmaps", "default"))
 
 
 # attack 13: one type's name is the beginning of another's

@@ -1,4 +1,4 @@
-"""What a cluster begins with: system namespaces, priority classes, the roles of RBAC, priority and fairness. Written where missing."""
+"""What a cluster begins with: system namespaces, priority classes, the roles of RBAC, priority and fairness, APIServices. Written where missing."""
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from tiffin.api.kind import Context
+from tiffin.apiserver.aggregation.priorities import built_in
 from tiffin.apiserver.authz.bootstrap import bootstrap_objects, reconcile
 from tiffin.apiserver.flowcontrol.bootstrap import bootstrap_objects as flow_objects
 from tiffin.apiserver.ordering import ordered
@@ -38,13 +39,14 @@ async def bootstrap(store: Store, reader: Reader, registry: Registry, extra: Ite
     served = {(s.api_version, s.kind.kind): s for s in registry.all_stored()}
     writes = []
     roles = []
-    for obj in [*initial_objects(), *flow_objects(), *bootstrap_objects(), *extra]:
+    api_services = built_in((s.resource.group, s.resource.version) for s in registry if not s.custom)
+    for obj in [*initial_objects(), *flow_objects(), *api_services, *bootstrap_objects(), *extra]:
         if obj["apiVersion"].startswith("rbac."):
             roles.append(obj)
             continue
         target = served[obj["apiVersion"], obj["kind"]]
         if store.newest(target.storage, key_of(obj)) is None:
-            writes.append(_new(target, obj, now))
+            writes.append(new_write(target, obj, now))
     for resource, obj, stored in reconcile(reader, _latest(roles)):
         writes.append(_role(served_for(registry, resource), obj, stored, now))
     if writes:
@@ -62,7 +64,8 @@ def served_for(registry: Registry, resource: Resource) -> Served:
     return served
 
 
-def _new(served: Served, obj: Object, now: datetime) -> Write:
+def new_write(served: Served, obj: Object, now: datetime) -> Write:
+    """What creates an object of the server's own, past admission; conditions it brings begin now."""
     new: dict[str, Any] = orjson.loads(orjson.dumps(obj))
     kind = served.kind
     kind.default(new)
@@ -75,7 +78,7 @@ def _new(served: Served, obj: Object, now: datetime) -> Write:
 
 def _role(served: Served, obj: Object, stored: Object | None, now: datetime) -> Write:
     if stored is None:
-        return _new(served, obj, now)
+        return new_write(served, obj, now)
     new: dict[str, Any] = orjson.loads(orjson.dumps(obj))
     new["metadata"] = dict(stored["metadata"])
     return Write(served.storage, key_of(new), ordered(new, served.kind.kind, served.kind.api_version), int(stored["metadata"]["resourceVersion"]))

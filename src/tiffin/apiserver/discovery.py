@@ -6,17 +6,37 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
 from tiffin.api.kind import Subresource
+from tiffin.apiserver.aggregation.documents import aggregated_version
 from tiffin.apiserver.negotiate import JSON, PROTOBUF, YAML, parse_accept
 from tiffin.apiserver.registry import Registry, Served
 from tiffin.machinery.object import Object
 
+if TYPE_CHECKING:
+    from tiffin.apiserver.aggregation.remote import Remote
+
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 SCALE = ("autoscaling", "v1", "Scale")
+
+
+class Elsewhere(Protocol):
+    """The group versions that other servers answer."""
+
+    @property
+    def remotes(self) -> Mapping[tuple[str, str], Remote]: ...
+
+    @property
+    def generation(self) -> int: ...
+
+    def groups(self) -> dict[str, list[str]]:
+        """Versions of every group, served here or elsewhere, in the order of discovery."""
+        ...
 
 
 def wants_aggregated(accept: str) -> bool | None:
@@ -45,14 +65,23 @@ def storage_version_hash(served: Served) -> str:
 
 
 class Discovery:
-    """The documents of one registry."""
+    """The documents of one registry, and of what is served elsewhere."""
 
-    def __init__(self, registry: Registry) -> None:
-        self.registry = registry
-        self._cache: dict[object, tuple[int, bytes, str]] = {}
+    def __init__(self, registry: Registry, elsewhere: Elsewhere) -> None:
+        self.registry, self.elsewhere = registry, elsewhere
+        self._cache: dict[object, tuple[tuple[int, int], bytes, str]] = {}
+
+    @property
+    def generation(self) -> tuple[int, int]:
+        """Changes whenever a document may have changed."""
+        return self.registry.generation, self.elsewhere.generation
+
+    def groups(self) -> dict[str, list[str]]:
+        """Versions of each group, the preferred first."""
+        return self.elsewhere.groups()
 
     def _cached(self, key: object, make: object) -> tuple[bytes, str]:
-        generation = self.registry.generation
+        generation = self.generation
         found = self._cache.get(key)
         if found is None or found[0] != generation:
             data = orjson.dumps(make())  # type: ignore[operator]
@@ -65,11 +94,17 @@ class Discovery:
 
     def _aggregated(self, legacy: bool) -> Object:
         items = []
-        for group, versions in self.registry.groups().items():
+        for group, versions in self.groups().items():
             if (group == "") is legacy:
-                entries = [{"version": v, "resources": self._aggregated_resources(group, v), "freshness": "Current"} for v in versions]
+                entries = [self._aggregated_version(group, v) for v in versions]
                 items.append({"metadata": {"name": group} if group else {}, "versions": entries})
         return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
+
+    def _aggregated_version(self, group: str, version: str) -> Object:
+        remote = self.elsewhere.remotes.get((group, version))
+        if remote is not None:
+            return aggregated_version(remote)
+        return {"version": version, "resources": self._aggregated_resources(group, version), "freshness": "Current"}
 
     def _aggregated_resources(self, group: str, version: str) -> list[Object]:
         return [self._aggregated_resource(s) for s in sorted(self.registry.of_version(group, version), key=lambda s: s.kind.plural)]
@@ -105,7 +140,7 @@ class Discovery:
         return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]}
 
     def group_list(self) -> Object:
-        groups = [self.group(g, vs) for g, vs in self.registry.groups().items() if g]
+        groups = [self.group(g, vs) for g, vs in self.groups().items() if g]
         return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [{k: v for k, v in g.items() if k not in ("kind", "apiVersion")} for g in groups]}
 
     @staticmethod

@@ -12,8 +12,10 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tiffin.apiserver import metrics
+from tiffin.apiserver.aggregation.forwarding import forward
 from tiffin.apiserver.authn.authenticator import Authenticator
 from tiffin.apiserver.authn.impersonation import Impersonation, wanted_user
 from tiffin.apiserver.authz.attributes import Attributes, Decision, refusal
@@ -37,14 +39,21 @@ LONG_RUNNING = frozenset(("exec", "attach", "portforward", "proxy", "log"))
 WRITE_TIMEOUT = 60.0
 MUTATING = frozenset(("create", "update", "patch", "delete", "deletecollection"))
 
+if TYPE_CHECKING:
+    from tiffin.apiserver.aggregation.aggregator import Aggregator
+
 Authorize = Callable[[Attributes], Decision]
 
 
 class ApiServer:
     """Answers requests. `handle` is the handler of the HTTP server and of the in-process client."""
 
-    def __init__(self, resources: Resources, paths: Paths, authenticator: Authenticator, authorize: Authorize, log_requests: bool = False) -> None:
+    def __init__(
+        self, resources: Resources, paths: Paths, aggregator: Aggregator, authenticator: Authenticator, authorize: Authorize,
+        log_requests: bool = False,
+    ) -> None:
         self.resources, self.paths = resources, paths
+        self.aggregator = aggregator
         self.flows = FlowControl()
         paths.collectors.append(self.flows)
         self.authenticator, self.authorize = authenticator, authorize
@@ -117,6 +126,10 @@ class ApiServer:
         return seats_of_list(self.resources.reads.store.index.count(served.storage), int(limit) if limit.isdecimal() and len(limit) < 9 else 0)
 
     async def _carry_out(self, context: RequestContext, request: Request) -> Response:
+        if self.aggregator.remotes:
+            remote = self.aggregator.find(context.info)
+            if remote is not None:
+                return await forward(remote, context, request)
         if not context.info.is_resource:
             return await self.paths.handle(context, request)
         if context.info.verb not in MUTATING or context.info.subresource in LONG_RUNNING:

@@ -8,8 +8,9 @@ import orjson
 from prometheus_client.registry import Collector
 
 from tiffin.apiserver import health, metrics
+from tiffin.apiserver.aggregation.documents import merged_openapi_v2
 from tiffin.apiserver.context import RequestContext
-from tiffin.apiserver.discovery import AGGREGATED, Discovery, wants_aggregated
+from tiffin.apiserver.discovery import AGGREGATED, Discovery, Elsewhere, wants_aggregated
 from tiffin.apiserver.health import PAGE_NOT_FOUND, text
 from tiffin.apiserver.negotiate import LISTED, Form, negotiate
 from tiffin.apiserver.registry import Registry
@@ -31,12 +32,12 @@ class Issuer:
 class Paths:
     """Answers everything that is not a resource."""
 
-    def __init__(self, registry: Registry, address: str, issuer: Issuer, ready: Callable[[], bool]) -> None:
+    def __init__(self, registry: Registry, elsewhere: Elsewhere, address: str, issuer: Issuer, ready: Callable[[], bool]) -> None:
         self.registry, self.address, self.issuer, self.ready = registry, address, issuer, ready
-        self.discovery = Discovery(registry)
+        self.discovery = Discovery(registry, elsewhere)
         self.collectors: list[Collector] = []
         """What counts beside the requests themselves."""
-        self._documents: dict[str, tuple[int, bytes, str]] = {}
+        self._documents: dict[str, tuple[tuple[int, int], bytes, str]] = {}
 
     async def handle(self, context: RequestContext, request: Request) -> Response:
         path = context.info.path
@@ -68,7 +69,7 @@ class Paths:
 
     def _group_paths(self) -> list[str]:
         paths = []
-        for group, versions in self.registry.groups().items():
+        for group, versions in self.discovery.groups().items():
             if group:
                 paths += [f"/apis/{group}", *(f"/apis/{group}/{v}" for v in versions)]
         return paths
@@ -89,7 +90,7 @@ class Paths:
         if len(parts) == 1:
             return self._root(context, parts[0], accept)
         group, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2] if len(parts) > 2 else "")
-        versions = self.registry.groups().get(group)
+        versions = self.discovery.groups().get(group)
         if versions is None:
             return text(PAGE_NOT_FOUND, 404)
         if not version:
@@ -129,7 +130,7 @@ class Paths:
         from tiffin.apiserver import openapi
 
         if path == "/openapi/v2":
-            return self._openapi_document(context, path, lambda: openapi.openapi_v2(self.registry))
+            return self._openapi_document(context, path, self._openapi_v2)
         if path == "/openapi/v3":
             return self._openapi_index()
         parts = path.removeprefix("/openapi/v3/").split("/")
@@ -138,20 +139,30 @@ class Paths:
             return text(PAGE_NOT_FOUND, 404)
         return self._openapi_document(context, path, lambda: openapi.openapi_v3(self.registry.of_version(group, version), group, version))
 
+    def _openapi_v2(self) -> bytes:
+        from tiffin.apiserver.openapi import openapi_v2
+
+        return merged_openapi_v2(openapi_v2(self.registry), self.discovery.elsewhere.remotes.values())
+
     def _openapi_index(self) -> Response:
         paths = {}
-        for group, versions in self.registry.groups().items():
+        for group, versions in self.discovery.groups().items():
             for version in versions:
                 key = f"apis/{group}/{version}" if group else f"api/{version}"
+                remote = self.discovery.elsewhere.remotes.get((group, version))
+                if remote is not None:
+                    if remote.openapi_v3:
+                        paths[key] = {"serverRelativeURL": f"/openapi/v3/{key}?hash={remote.openapi_v3}"}
+                    continue
                 digest = hashlib.sha256(f"{key}:{self.registry.generation}".encode()).hexdigest().upper()
                 paths[key] = {"serverRelativeURL": f"/openapi/v3/{key}?hash={digest}"}
         return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, orjson.dumps({"paths": paths}))
 
     def _openapi_document(self, context: RequestContext, path: str, make: Callable[[], bytes]) -> Response:
         found = self._documents.get(path)
-        if found is None or found[0] != self.registry.generation:
+        if found is None or found[0] != self.discovery.generation:
             data = make()
-            found = self._documents[path] = (self.registry.generation, data, f'"{hashlib.sha256(data).hexdigest().upper()}"')
+            found = self._documents[path] = (self.discovery.generation, data, f'"{hashlib.sha256(data).hexdigest().upper()}"')
         headers = {"Content-Type": "application/json", "ETag": found[2], "Vary": "Accept"}
         if context.headers.get("if-none-match") == found[2]:
             return Response(304, headers)

@@ -176,6 +176,15 @@ class Pki:
         return self._signer()[0].not_valid_after_utc
 
 
+def ensure_authority(directory: Path, name: str) -> Pki:
+    """Another authority beside the cluster's own, in a directory of its own, under another name."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    pki = Pki(directory)
+    if not pki.authority.key.exists():
+        _make_authority(pki.authority, name)
+    return pki
+
+
 def ensure_pki(directory: Path | str, hosts: Sequence[str]) -> Pki:
     """The cluster's certificates, made where they are missing. `hosts` are the addresses and names the API server answers to."""
     path = Path(directory)
@@ -278,18 +287,18 @@ def _read(path: Path, pem: bytes) -> Known:
     return Known(_digest(pem), hosts, certificate.not_valid_after_utc.timestamp(), *subject(certificate.subject))
 
 
-def _make_authority(pair: KeyPair) -> None:
+def _make_authority(pair: KeyPair, common_name: str = "kubernetes") -> None:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.x509.oid import NameOID
 
     key = _new_key()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.now(UTC)
     builder = _builder(name, key.public_key(), now - _BACKDATE, now + AUTHORITY_LIFE).issuer_name(name)
     builder = builder.add_extension(x509.BasicConstraints(True, None), critical=True)
     builder = builder.add_extension(_key_usage({"digital signature", "key encipherment", "cert sign"}), critical=True)
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("kubernetes")]), critical=False)
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(common_name)]), critical=False)
     certificate = builder.sign(key, hashes.SHA256())
     _write(pair.key, _private_pem(key), 0o600)
     _write(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
