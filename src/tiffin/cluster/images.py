@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from tiffin.cluster import oci
 from tiffin.cluster.containerd import PAUSE_IMAGE
@@ -79,6 +80,25 @@ async def remove(nodes: Sequence[NodeLayout], names: Sequence[str]) -> None:
         await _on_each(nodes, lambda runtime, name=name: runtime.remove_image(name))  # type: ignore[misc]
 
 
+async def copy(source: NodeLayout, target: NodeLayout) -> None:
+    """Gives `target` the images that `source` has and it has not, so that a node that comes later has what was loaded before."""
+    has = await rows([source, target])
+    names = sorted({row.name for row in has if row.node == source.name} - {row.name for row in has if row.node == target.name})
+    if not names:
+        return
+    read, write = os.pipe()
+    with open(read, "rb") as archive:
+        with open(write, "wb") as sink:
+            command = ["ctr", *_client_options(source), "images", "export", "-", *names]
+            export = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=asyncio.subprocess.PIPE)
+        results = await asyncio.gather(_import(target, "-", archive), export.communicate(), return_exceptions=True)
+    if export.returncode != 0 and isinstance(results[1], tuple):
+        raise ImageError(f"{source.name}: {results[1][1].decode(errors='replace').strip().removeprefix('ctr: ')}")
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
 async def pull(nodes: Sequence[NodeLayout], names: Sequence[str]) -> None:
     """Fetches images to every node from the registries their names say, completed as Kubernetes completes them."""
     from tiffin.kubelet.proto import cri_pb2
@@ -104,17 +124,24 @@ async def _on_each(nodes: Sequence[NodeLayout], action: Callable[[CriRuntime], A
     return await asyncio.gather(*(on_one(node) for node in nodes))
 
 
-async def _import(node: NodeLayout, file: str, content: bytes | None = None) -> list[str]:
+def _client_options(node: NodeLayout) -> list[str]:
+    return ["--address", str(node.containerd_socket), "--namespace", _NAMESPACE]
+
+
+async def _import(node: NodeLayout, file: str, content: bytes | BinaryIO | None = None) -> list[str]:
     """Through containerd's own client, which knows every archive format there is; answers the images' names."""
-    arguments = ["--address", str(node.containerd_socket), "--namespace", _NAMESPACE, "images", "import", file]
+    source = asyncio.subprocess.DEVNULL if content is None else asyncio.subprocess.PIPE if isinstance(content, bytes) else content
     process = await asyncio.create_subprocess_exec(
         "ctr",
-        *arguments,
-        stdin=asyncio.subprocess.PIPE if content is not None else asyncio.subprocess.DEVNULL,
+        *_client_options(node),
+        "images",
+        "import",
+        file,
+        stdin=source,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    output, errors = await process.communicate(content)
+    output, errors = await process.communicate(content if isinstance(content, bytes) else None)
     if process.returncode != 0:
         raise ImageError(f"{node.name}: {file}: {errors.decode(errors='replace').strip().removeprefix('ctr: ')}")
     return [line.split()[1] for line in output.decode().splitlines() if line.startswith("unpacking ")]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import sys
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tiffin.cluster import addresses, credentials, daemons, down, kubeconfig, leaving, network, node, nodes_ready, readiness
+from tiffin.cluster import addresses, credentials, daemons, down, images, kubeconfig, leaving, network, node, nodes_ready, readiness
 from tiffin.cluster.addresses import Ranges
 from tiffin.cluster.gate import Gate
 from tiffin.cluster.layout import Layout, NodeLayout, default_root
@@ -115,7 +116,12 @@ async def bring_up(layout: Layout, state: ClusterState, wait: float, progress: P
     begun = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     with Gate() as gate:
         agents = _Agents(begun)
-        nodes = (_start_node(layout.node(index), state, ranges, gate, progress, agents) for index in state.running if ranges)
+        known = before.running if before else ()
+        donor = next((layout.node(index) for index in state.running if index in known), None)
+        nodes = (
+            _start_node(layout.node(index), state, ranges, gate, progress, agents, None if index in known else donor)
+            for index in state.running if ranges
+        )
         await _together(_start_server(layout, state, ranges, gate, progress), *nodes)
     agents.simulator_is_new = await asyncio.to_thread(_start_simulator, layout, state)
     server = f"https://127.0.0.1:{state.port}"
@@ -192,9 +198,17 @@ async def _start_server(layout: Layout, state: ClusterState, ranges: Ranges | No
     progress.end("control plane", "ready")
 
 
-async def _start_node(each: NodeLayout, state: ClusterState, ranges: Ranges, gate: Gate, progress: Progress, agents: _Agents) -> None:
+async def _start_node(
+    each: NodeLayout, state: ClusterState, ranges: Ranges, gate: Gate, progress: Progress, agents: _Agents, donor: NodeLayout | None
+) -> None:
+    """A node that is new gets the images of `donor`: whoever loaded them gave them to every node."""
     progress.begin(each.name)
     agents.is_new[each.name] = await node.bring_up(each, state, ranges, gate)
+    if donor and daemons.runtime(donor).pid() is not None:
+        try:
+            await images.copy(donor, each)
+        except images.ImageError as error:
+            print(f"{each.name} does not get the images of {donor.name}: {error}", file=sys.stderr)
     progress.end(each.name, "started")
 
 
