@@ -1,0 +1,1 @@
+"""The Common Expression Language, as Kubernetes v1.36 speaks it."""

@@ -1,0 +1,90 @@
+"""Compile once, evaluate often.
+
+An `Environment` says what expressions may speak of; it is immutable, `extended` makes another. A `Program` is a compiled expression:
+its `type`, and `evaluate`.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tiffin.machinery.cel.ast import Ident, Node, Select, walk
+from tiffin.machinery.cel.budget import PER_CALL, Budget
+from tiffin.machinery.cel.checker import Checker
+from tiffin.machinery.cel.compiler import Compiler
+from tiffin.machinery.cel.errors import CompilationError, CostExceeded, Source
+from tiffin.machinery.cel.functions import Library
+from tiffin.machinery.cel.library import kubernetes, merged
+from tiffin.machinery.cel.loops import UNSET
+from tiffin.machinery.cel.parser import MAX_DEPTH, parse
+from tiffin.machinery.cel.types import Type
+
+
+class Program:
+    """A compiled expression. `root` is its checked tree, `type` the type of its value, `variables` the names it uses."""
+
+    __slots__ = ("_adapters", "_code", "_cost", "_padding", "root", "source", "type", "variables")
+
+    def __init__(self, source: str, root: Node, declared: Mapping[str, Type], types: dict[str, Type]) -> None:
+        self.source, self.root, self.type = source, root, root.type
+        self.variables = tuple(sorted({name for node in walk(root) if (name := _free_name(node)) in declared}))
+        self._code, self._cost, places = Compiler(types).compile(root, self.variables)
+        self._padding: list[Any] = [None] * (places - 1 - len(self.variables))
+        self._adapters = tuple((name, declared[name].adapt) for name in self.variables)
+
+    def evaluate(self, bindings: Mapping[str, Any], budget: Budget) -> Any:
+        """The value of the expression.
+
+        `bindings` are JSON values by variable name; names the expression does not use may be missing. What the call costs is taken
+        from the budget, also when it fails. Raises EvaluationError, and CostExceeded when this one call costs too much.
+        """
+        frame: list[Any] = [PER_CALL - self._cost]
+        for name, adapt in self._adapters:
+            value = bindings.get(name, UNSET)
+            frame.append(value if adapt is None or value is None or value is UNSET else adapt(value))
+        frame += self._padding
+        try:
+            value = self._code(frame)
+            if frame[0] < 0:
+                raise CostExceeded
+            return value
+        finally:
+            budget.remaining -= PER_CALL - frame[0]
+
+
+def _free_name(node: Node) -> str:
+    if isinstance(node, Ident):
+        return node.name
+    return node.resolved if isinstance(node, Select) else ""
+
+
+class Environment:
+    """Variables, types and functions of expressions."""
+
+    def __init__(self, variables: Mapping[str, Type], libraries: Iterable[Library] | None = None, types: Iterable[Type] = ()) -> None:
+        """`libraries` are those of Kubernetes unless given; `types` are structs expressions may make by name."""
+        self._variables = dict(variables)
+        self._libraries = tuple(libraries) if libraries is not None else kubernetes()
+        self._named = tuple(types)
+        known, self._functions = merged(self._libraries)
+        self._types = known | {type_.name: type_ for type_ in self._named}
+
+    def extended(self, variables: Mapping[str, Type], types: Iterable[Type] = ()) -> Environment:
+        """This environment and more variables and types."""
+        other = object.__new__(Environment)
+        other._variables, other._libraries = self._variables | dict(variables), self._libraries
+        other._named = (*self._named, *types)
+        other._functions, other._types = self._functions, self._types | {type_.name: type_ for type_ in types}
+        return other
+
+    def compile(self, text: str) -> Program:
+        """A program. Raises CompilationError with one report per fault."""
+        source = Source(text)
+        try:
+            root = parse(source)
+            reports = Checker(self._variables, self._types, self._functions).check(root)
+            if reports:
+                raise source.failure(reports)
+            return Program(text, root, self._variables, self._types)
+        except RecursionError:
+            raise CompilationError(f"ERROR: <input>:-1:0: expression recursion limit exceeded: {MAX_DEPTH}") from None
