@@ -41,7 +41,7 @@ class Scenario:
         )
         runtime: Runtime = self.runtime
         shared = Caches(self.client, self.clock.now, self.clock.sleep)
-        self.agent = Agent(config, self.client, self.clock, runtime, shared.add(SERVICES))
+        self.agent = Agent(config, self.client, self.clock, runtime, shared.add(SERVICES), ())
         self.tasks = [asyncio.create_task(shared.run()), asyncio.create_task(self.agent.run())]
 
     async def stop_agent(self) -> None:

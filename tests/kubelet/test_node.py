@@ -53,7 +53,7 @@ class Cluster:
         self.runtime = CriRuntime(config.runtime_socket)
         clock = SystemClock()
         shared = Caches(self.client, clock.now, clock.sleep)
-        self.agent = Agent(config, self.client, clock, self.runtime, shared.add(SERVICES))
+        self.agent = Agent(config, self.client, clock, self.runtime, shared.add(SERVICES), ())
         self.tasks = [asyncio.create_task(shared.run()), asyncio.create_task(self.agent.run())]
 
     async def stop_agent(self) -> None:

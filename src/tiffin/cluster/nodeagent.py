@@ -51,7 +51,7 @@ async def run_node(config: AgentConfig, clients: NodeClients, network: NodeNetwo
     names = NameServer(dns_config(config, network), shared, clock)
     async with asyncio.TaskGroup() as parts:
         parts.create_task(shared.run(), name="watches of the network parts")
-        parts.create_task(run_agent(config, clients.node, services), name="kubelet")
+        parts.create_task(run_agent(config, clients.node, services, [names.metrics.text]), name="kubelet")
         parts.create_task(_keep_running("the name server", names.run, clock), name="name server")
 
 

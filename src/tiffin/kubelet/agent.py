@@ -4,7 +4,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from tiffin.client.cache import Cache, Caches
@@ -39,11 +39,18 @@ GATE_PER_CPU = 2
 """Starts under way at once for each CPU: enough to keep them all at work."""
 
 
-async def run_agent(config: AgentConfig, client: Client, services: Cache) -> None:
-    """Be the node `config.node_name` until cancelled. `services` are all Services, kept true by the caller."""
+Metrics = Callable[[], str]
+"""What a part of the process has counted, in Prometheus' text format."""
+
+
+async def run_agent(config: AgentConfig, client: Client, services: Cache, metrics: Sequence[Metrics]) -> None:
+    """Be the node `config.node_name` until cancelled.
+
+    `services` are all Services, kept true by the caller; `metrics` are shown together at the node's /metrics.
+    """
     runtime = CriRuntime(config.runtime_socket)
     try:
-        await Agent(config, client, SystemClock(), runtime, services).run()
+        await Agent(config, client, SystemClock(), runtime, services, metrics).run()
     finally:
         await runtime.close()
 
@@ -51,8 +58,8 @@ async def run_agent(config: AgentConfig, client: Client, services: Cache) -> Non
 class Agent:
     """One node agent over a client, a clock and a runtime."""
 
-    def __init__(self, config: AgentConfig, client: Client, clock: Clock, runtime: Runtime, services: Cache) -> None:
-        self._config, self._client, self._clock, self._services = config, client, clock, services
+    def __init__(self, config: AgentConfig, client: Client, clock: Clock, runtime: Runtime, services: Cache, metrics: Sequence[Metrics]) -> None:
+        self._config, self._client, self._clock, self._services, self._metrics = config, client, clock, services, metrics
         root_of(config)
         self._machine = machine.measure(config.root_dir)
         self._caches = Caches(client, clock.now, clock.sleep)
@@ -130,10 +137,14 @@ class Agent:
         from tiffin.kubelet.access import Access
         from tiffin.kubelet.endpoint import Endpoint
         from tiffin.kubelet.streams import NodeServer
+        from tiffin.net.http import Response
         from tiffin.net.server import Server
 
-        pages = NodeServer(Endpoint(self.kubelet), Access(self._client, config.node_name, time.monotonic), self._clock.now, {})
-        server = Server(pages.handle)
+        async def metrics() -> Response:
+            return Response(200, {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}, "".join(part() for part in self._metrics).encode())
+
+        node = NodeServer(Endpoint(self.kubelet), Access(self._client, config.node_name, time.monotonic), self._clock.now, {"/metrics": metrics})
+        server = Server(node.handle)
         await server.start(config.node_ips[0], config.kubelet_port, serving_context(config))
         return server
 
