@@ -102,6 +102,10 @@ class Subresource:
     validate: Callable[[Object, Object, Context], list[FieldError]] = valid_update
     body: tuple[str, str, str] | None = None
     """Group, version and kind of the body where it is not the object itself, such as ("autoscaling", "v1", "Scale")."""
+    shown: Callable[[Object], Object] | None = None
+    """The body that stands for an object in an update through this subresource, for those who admit it."""
+    taken: Callable[[Object, Object], Object] | None = None
+    """The object (the first) with what such a body (the second) says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,4 +109,5 @@ def _check(scale: Object, served: Served, key: Key, old: Object) -> None:
 
 def _scale_update(kind: Kind) -> Subresource:
     """An update of the object under the name of the scale subresource: prepared and validated as an update of the object is."""
-    return Subresource("scale", updates_object=True, prepare=kind.prepare_for_update, validate=kind.validate_update)
+    return Subresource(
+        "scale", updates_object=True, prepare=kind.prepare_for_update, validate=kind.validate_update, body=SCALE, shown=scale_of, taken=apply_scale)

@@ -38,11 +38,13 @@ from tiffin.apiserver.render import respond
 from tiffin.apiserver.resources import Resources
 from tiffin.apiserver.reviews import Reviews, TokenRequests
 from tiffin.apiserver.scale import ScaleHandler
+from tiffin.apiserver.servicedial import ServiceDialer
 from tiffin.apiserver.stored import StoreReader
 from tiffin.apiserver.streaming import Streaming
 from tiffin.apiserver.tokenrequests import token_handler
 from tiffin.apiserver.user import AUTHENTICATED, MASTERS, User, service_account_groups, service_account_name
 from tiffin.apiserver.watch import Watches
+from tiffin.apiserver.webhooks.client import WebhookClient
 from tiffin.apiserver.writes import Writes, new_uid, random_suffix
 from tiffin.machinery import errors
 from tiffin.machinery.errors import ApiError
@@ -89,6 +91,7 @@ class Assembly:
         audiences = [options.service_account_issuer]
         tokens: list[TokenAuthenticator] = [StaticTokens(options.tokens), account_tokens, BootstrapTokens(self.reader, time.time)]
         self.authenticator = Authenticator(tokens, audiences, time.time)
+        self.webhooks = WebhookClient(ServiceDialer(self.reader).resolve)
         self.resources = self._resources()
         client = self.client(SERVER, "kube-apiserver")
         self.front_proxy = FrontProxy(options.pki)
@@ -102,7 +105,8 @@ class Assembly:
 
     def _resources(self) -> Resources:
         tolerations = DefaultTolerationSeconds(*self.options.toleration_seconds)
-        admission = default_admission(self.reader, self.authorizer, self._charge, random_suffix, tolerations=tolerations)
+        admission = default_admission(
+            self.reader, self.authorizer, self.registry, self.webhooks, self._charge, random_suffix, tolerations=tolerations)
         writes = Writes(self.store, admission, {SERVICES: ServiceAllocator(self.store, self.options.service_cidr, new_uid)})
         resources = Resources(self.registry, Reads(self.store), writes, Watches(self.store))
         self._install_handlers(resources, writes)
@@ -182,6 +186,7 @@ class Assembly:
         """Ends watches and connections, then closes the store."""
         self.is_ready = False
         await self.http.stop()
+        self.webhooks.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -277,6 +277,7 @@ class Writes:
             if current is None:
                 raise errors.not_found(served.group_resource, key.name)
             old = current.object
+            await self.admission.admit(context, "DELETE", served, None, old)
             await self.admission.validate(context, "DELETE", served, None, old)
             check_preconditions(served.kind, key.name, old, options)
             decision = decide(served.kind, old, options, context.now)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from admission_world import ADMIN, NOW
 
+from tiffin.api.core import node, pod
 from tiffin.apiserver.admission.attributes import AdmissionAttributes, forbidden
 from tiffin.apiserver.admission.chain import ANY, Admission, Plugin
 from tiffin.apiserver.admission.plugins import default_plugins
 from tiffin.apiserver.authz.authorizer import Authorizer
+from tiffin.apiserver.context import Query, RequestContext, RequestInfo
 from tiffin.apiserver.ports import MemoryReader
+from tiffin.apiserver.registry import Registry, Served
+from tiffin.apiserver.servicedial import ServiceDialer
+from tiffin.apiserver.webhooks.client import WebhookClient
 from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Object
 
-CONTEXT: Any = SimpleNamespace(user=ADMIN, now=NOW, dry_run=False, warnings=[], info=SimpleNamespace(name=""))
-PODS: Any = SimpleNamespace(kind=SimpleNamespace(kind="Pod", group="", version="v1", plural="pods"), storage="pods")
-NODES: Any = SimpleNamespace(kind=SimpleNamespace(kind="Node", group="", version="v1", plural="nodes"), storage="nodes")
+CONTEXT = RequestContext(RequestInfo("create", "", True), Query({}), {}, ADMIN, now=NOW)
+PODS, NODES = Served(pod.KIND, None), Served(node.KIND, None)
 
 
 class Recorder(Plugin):
@@ -85,7 +88,10 @@ def test_the_servers_plugins_are_in_kubernetes_order() -> None:
         return True
 
     reader = MemoryReader()
-    names = [type(p).__name__ for p in default_plugins(reader, Authorizer(reader), charge, lambda: "x", allow_external_ips=False)]
+    webhooks = WebhookClient(ServiceDialer(reader).resolve)
+    plugins = default_plugins(reader, Authorizer(reader), Registry(), webhooks, charge, lambda: "x", allow_external_ips=False)
+    names = [type(p).__name__ for p in plugins]
     assert names[0] == "NamespaceLifecycle" and names[-1] == "ResourceQuota"
+    assert names.index("MutatingWebhooks") < names.index("ValidatingWebhooks")
     assert names.index("LimitRanger") < names.index("ServiceAccount") < names.index("NodeRestriction") < names.index("Priority")
     assert "DenyServiceExternalIPs" in names

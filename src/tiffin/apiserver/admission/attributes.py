@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from tiffin.api.kind import Subresource
+from tiffin.apiserver.admission.reinvocation import Reinvocation
 from tiffin.apiserver.user import User
 from tiffin.machinery import errors
 from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Object, Resource
 
+NO_RESOURCE = Resource("", "", "")
 CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
 
 
@@ -34,6 +37,12 @@ class AdmissionAttributes:
     """Shown to the client as Warning headers."""
     annotations: dict[str, str] = field(default_factory=dict)
     """For the audit log."""
+    requested: Resource = NO_RESOURCE
+    """As in the path, where it is another version than the stored one."""
+    collection: bool = False
+    """Whether the object goes with others of a collection, so that the path does not name it."""
+    sub: Subresource | None = None
+    reinvocation: Reinvocation = field(default_factory=Reinvocation)
 
     @property
     def group_resource(self) -> str:
@@ -51,3 +60,17 @@ def aggregated(messages: list[str]) -> str:
     """Several complaints as one text; doubled ones are said once."""
     unique = list(dict.fromkeys(messages))
     return unique[0] if len(unique) == 1 else f"[{', '.join(unique)}]"
+
+
+def replace_contents(obj: Object, new: Object) -> None:
+    """Makes `obj` what `new` is, in place; its metadata stays the same dictionary, for whoever holds it."""
+    metadata = obj.get("metadata")
+    obj.clear()
+    obj.update(new)
+    if isinstance(metadata, dict) and isinstance(obj.get("metadata"), dict):
+        given = obj["metadata"]
+        if given is not metadata:
+            content = dict(given)
+            metadata.clear()
+            metadata.update(content)
+            obj["metadata"] = metadata

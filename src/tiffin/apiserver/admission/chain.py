@@ -8,15 +8,18 @@ coroutines for what has to ask outside (webhooks). A plugin that refuses raises;
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Collection, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from tiffin.api.kind import Subresource
 from tiffin.apiserver.admission.attributes import AdmissionAttributes
-from tiffin.machinery.object import Object, Resource
+from tiffin.machinery.object import Object
 
 if TYPE_CHECKING:
     from tiffin.apiserver.context import RequestContext
     from tiffin.apiserver.registry import Served
+
+Step = Callable[[AdmissionAttributes, Object | None, Object | None], Awaitable[None] | None]
 
 ANY: frozenset[str] = frozenset()
 """A plugin with these resources sees every resource."""
@@ -47,28 +50,29 @@ class Admission:
         self._validating: dict[tuple[str, str], tuple[Plugin, ...]] = {}
 
     async def admit(
-        self, context: RequestContext, operation: str, served: Served, obj: Object | None, old: Object | None, subresource: str = ""
+        self, context: RequestContext, operation: str, served: Served, obj: Object | None, old: Object | None, sub: Subresource | None = None
     ) -> None:
         """Lets plugins complete `obj`, or refuse. For a delete `obj` is None."""
         plugins = self._chosen(self._mutating, "admit", served.storage, operation)
         if plugins:
-            attributes = attributes_of(context, operation, served, obj, old, subresource)
-            for plugin in plugins:
-                waiting = plugin.admit(attributes, obj, old)
-                if waiting is not None:
-                    await waiting
+            attributes = attributes_of(context, operation, served, obj, old, sub)
+            await _run_through([p.admit for p in plugins], attributes, obj, old)
+            if attributes.reinvocation.wanted:
+                attributes.reinvocation.again = True
+                await _run_through([p.admit for p in plugins], attributes, obj, old)
 
     async def validate(
-        self, context: RequestContext, operation: str, served: Served, obj: Object | None, old: Object | None, subresource: str = ""
+        self, context: RequestContext, operation: str, served: Served, obj: Object | None, old: Object | None, sub: Subresource | None = None
     ) -> None:
         """Lets plugins refuse what is about to be stored."""
         plugins = self._chosen(self._validating, "validate", served.storage, operation)
         if plugins:
-            attributes = attributes_of(context, operation, served, obj, old, subresource)
-            for plugin in plugins:
-                waiting = plugin.validate(attributes, obj, old)
-                if waiting is not None:
-                    await waiting
+            await _run_through([p.validate for p in plugins], attributes_of(context, operation, served, obj, old, sub), obj, old)
+
+    async def both(self, context: RequestContext, operation: str, served: Served, sub: Subresource, body: Object) -> None:
+        """For what is asked of an object without being stored in it, such as exec, binding or eviction: `body` is what is asked."""
+        await self.admit(context, operation, served, body, None, sub)
+        await self.validate(context, operation, served, body, None, sub)
 
     def _chosen(self, known: dict[tuple[str, str], tuple[Plugin, ...]], method: str, resource: str, operation: str) -> tuple[Plugin, ...]:
         key = (resource, operation)
@@ -78,27 +82,55 @@ class Admission:
         return plugins
 
 
+async def _run_through(steps: Iterable[Step], a: AdmissionAttributes, obj: Object | None, old: Object | None) -> None:
+    for step in steps:
+        waiting = step(a, obj, old)
+        if waiting is not None:
+            await waiting
+
+
 def _concerns(plugin: Plugin, method: str, resource: str, operation: str) -> bool:
     has_method = inspect.getattr_static(type(plugin), method) is not inspect.getattr_static(Plugin, method)
     return has_method and operation in plugin.operations and (plugin.resources is ANY or resource in plugin.resources)
 
 
 def attributes_of(
-    context: RequestContext, operation: str, served: Served, obj: Object | None, old: Object | None, subresource: str
+    context: RequestContext, operation: str, served: Served, obj: Object | None, old: Object | None, sub: Subresource | None
 ) -> AdmissionAttributes:
     """The attributes of one write of a request. A collection is deleted one by one, so the object's own name counts."""
     metadata = (old or obj or {}).get("metadata") or {}
-    kind = served.kind
-    name = context.info.name if operation == "CREATE" else metadata.get("name", "")
+    kind, info = served.kind, context.info
+    is_body = sub is not None and old is None  # what is asked of the object that the path names
     return AdmissionAttributes(
         operation,
         context.user,
         kind.kind,
-        Resource(kind.group, kind.version, kind.plural),
+        kind.resource,
         context.now,
-        subresource,
-        metadata.get("namespace", ""),
-        name,
+        sub.name if sub else "",
+        info.namespace if is_body else metadata.get("namespace", ""),
+        info.name if is_body or operation == "CREATE" else metadata.get("name", ""),
         context.dry_run,
-        warnings=context.warnings,
+        options_of(context, operation),
+        context.warnings,
+        requested=served.resource,
+        collection=operation == "DELETE" and not info.name,
+        sub=sub,
     )
+
+
+_OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
+
+
+def options_of(context: RequestContext, operation: str) -> Mapping[str, Any]:
+    """The options of the request, as an object; a CONNECT has none."""
+    kind = _OPTIONS.get(operation)
+    if kind is None:
+        return {}
+    options: dict[str, Any] = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
+    if context.dry_run:
+        options["dryRun"] = ["All"]
+    for field, value in (("fieldManager", context.field_manager), ("fieldValidation", context.query.text("fieldValidation"))):
+        if value and operation != "DELETE":
+            options[field] = value
+    return options

@@ -100,9 +100,9 @@ class RuntimeClass(Plugin):
         self._place(a, obj, runtime_class.get("scheduling") or {})
 
     def validate(self, a: AdmissionAttributes, obj: Object | None, old: Object | None) -> None:
-        runtime_class = self._class_of(a, obj)
-        if obj is None:
+        if obj is None or a.subresource:
             return
+        runtime_class = self._class_of(a, obj)
         overhead, defined = obj["spec"].get("overhead"), dig(runtime_class, "overhead", "podFixed")
         if defined and not _same(overhead or {}, defined):
             raise forbidden(a, obj, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")

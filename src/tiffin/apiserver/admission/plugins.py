@@ -11,21 +11,26 @@ from tiffin.apiserver.admission.classes import DefaultIngressClass, DefaultStora
 from tiffin.apiserver.admission.escalation import EscalationCheck
 from tiffin.apiserver.admission.externalips import DenyServiceExternalIPs
 from tiffin.apiserver.admission.limitranger import LimitRanger
+from tiffin.apiserver.admission.matching import Equivalents
 from tiffin.apiserver.admission.namespace import NamespaceLifecycle
 from tiffin.apiserver.admission.noderestriction import NodeRestriction
 from tiffin.apiserver.admission.priority import Priority
 from tiffin.apiserver.admission.resourcequota import Charge, ResourceQuota
 from tiffin.apiserver.admission.serviceaccount import ServiceAccount
 from tiffin.apiserver.admission.tolerations import DefaultTolerationSeconds, TaintNodesByCondition
+from tiffin.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebhooks
 from tiffin.apiserver.authz.authorizer import Authorizer
 from tiffin.apiserver.ports import Reader
+from tiffin.apiserver.registry import Registry
+from tiffin.apiserver.webhooks.client import WebhookClient
 
 
 def default_plugins(
-    reader: Reader, authorizer: Authorizer, charge: Charge, suffix: Callable[[], str], *, allow_external_ips: bool,
-    tolerations: DefaultTolerationSeconds | None = None,
+    reader: Reader, authorizer: Authorizer, registry: Registry, webhooks: WebhookClient, charge: Charge, suffix: Callable[[], str], *,
+    allow_external_ips: bool, tolerations: DefaultTolerationSeconds | None = None,
 ) -> list[Plugin]:
     """The plugins of a server. `charge` stores a charged quota; `suffix` gives the random end of generated volume names."""
+    equivalents = Equivalents(registry)
     return [
         NamespaceLifecycle(reader),
         LimitRanger(reader),
@@ -43,15 +48,17 @@ def default_plugins(
         CertificateSubjectRestriction(),
         DefaultIngressClass(reader),
         *([] if allow_external_ips else [DenyServiceExternalIPs()]),
+        MutatingWebhooks(reader, equivalents, webhooks),
         EscalationCheck(authorizer),
+        ValidatingWebhooks(reader, equivalents, webhooks),
         ResourceQuota(reader, charge),
     ]
 
 
 def default_admission(
-    reader: Reader, authorizer: Authorizer, charge: Charge, suffix: Callable[[], str], *, allow_external_ips: bool = True,
-    tolerations: DefaultTolerationSeconds | None = None,
+    reader: Reader, authorizer: Authorizer, registry: Registry, webhooks: WebhookClient, charge: Charge, suffix: Callable[[], str], *,
+    allow_external_ips: bool = True, tolerations: DefaultTolerationSeconds | None = None,
 ) -> Admission:
     """The chain of `default_plugins`. Like Kubernetes it allows external IPs unless told otherwise."""
-    plugins = default_plugins(reader, authorizer, charge, suffix, allow_external_ips=allow_external_ips, tolerations=tolerations)
-    return Admission(plugins)
+    return Admission(default_plugins(
+        reader, authorizer, registry, webhooks, charge, suffix, allow_external_ips=allow_external_ips, tolerations=tolerations))

@@ -1,0 +1,99 @@
+"""What a webhook or an admission policy gets to see of a request: the objects in the version it asked for, and the request itself.
+
+The old object is always the stored one the write is computed from, again on every retry (CVE-2021-25735). What is seen is read-only;
+changes come back through `take`.
+Source: API reference, AdmissionRequest admission.k8s.io/v1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from tiffin.apiserver.admission.attributes import AdmissionAttributes, replace_contents
+from tiffin.apiserver.admission.matching import namespace_of_request
+from tiffin.apiserver.registry import Registry, Served
+from tiffin.machinery.object import Object, Resource, name_of
+
+
+class KindName(NamedTuple):
+    """Group, version and kind."""
+
+    group: str
+    version: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{f'{self.group}/' if self.group else ''}{self.version}, Kind={self.kind}"
+
+
+class View(NamedTuple):
+    """A request in one version. `served` is None where the object is no version of what is stored, such as the options of an exec."""
+
+    resource: Resource
+    kind: KindName
+    served: Served | None
+    obj: Object | None
+    old: Object | None
+
+
+def view(registry: Registry, a: AdmissionAttributes, resource: Resource, obj: Object | None, old: Object | None) -> View:
+    """The request in the version of `resource`, which is served."""
+    if a.sub is not None and a.sub.shown is not None and old is not None:
+        kind = KindName(*(a.sub.body or ("", "", a.kind)))
+        return View(resource, kind, None, a.sub.shown(obj) if obj is not None else None, a.sub.shown(old))
+    if a.sub is not None and a.sub.body is not None and old is None:
+        return View(resource, KindName(*a.sub.body), None, obj, None)
+    served = registry.lookup(*resource) or registry.stored(a.group_resource)
+    assert served is not None, resource
+    return View(resource, KindName(resource.group, resource.version, a.kind), served, _in_version(served, obj), _in_version(served, old))
+
+
+def _in_version(served: Served, obj: Object | None) -> Object | None:
+    if obj is None:
+        return None
+    shown = served.from_stored(obj)
+    return {**shown, "kind": served.kind.kind, "apiVersion": served.api_version}
+
+
+def take(a: AdmissionAttributes, seen: View, obj: Object, changed: Object) -> None:
+    """Makes the request's object, in place, what a webhook or policy has made of its view."""
+    if a.sub is not None and a.sub.taken is not None and seen.served is None:
+        replace_contents(obj, a.sub.taken(obj, changed))
+        return
+    kept = {field: obj["metadata"][field] for field in ("uid", "creationTimestamp") if field in (obj.get("metadata") or {})}
+    stored = seen.served.to_stored(changed) if seen.served else changed
+    if seen.served:
+        seen.served.kind.default(stored)
+    replace_contents(obj, stored)
+    if kept:
+        obj.setdefault("metadata", {}).update(kept)
+
+
+def requested_kind(registry: Registry, a: AdmissionAttributes) -> KindName:
+    """The kind of the object as the client sent it."""
+    if a.sub is not None and a.sub.body is not None:
+        return KindName(*a.sub.body)
+    return KindName(a.requested.group, a.requested.version, a.kind)
+
+
+def admission_request(registry: Registry, a: AdmissionAttributes, seen: View, obj: Object | None) -> dict[str, Any]:
+    """The AdmissionRequest without its objects and its uid; empty fields are left out."""
+    asked = requested_kind(registry, a)
+    request = {
+        "kind": seen.kind._asdict(),
+        "resource": {"group": seen.resource.group, "version": seen.resource.version, "resource": seen.resource.plural},
+        "subResource": a.subresource,
+        "requestKind": asked._asdict(),
+        "requestResource": {"group": a.requested.group, "version": a.requested.version, "resource": a.requested.plural},
+        "requestSubResource": a.subresource,
+        "name": name_in_request(a, obj),
+        "namespace": namespace_of_request(a, obj),
+        "operation": a.operation,
+        "userInfo": a.user.info(),
+    }
+    return {key: value for key, value in request.items() if value} | {"dryRun": a.dry_run, "options": dict(a.options) or None}
+
+
+def name_in_request(a: AdmissionAttributes, obj: Object | None) -> str:
+    """The name in the path, or for a create that of the object; a collection names none."""
+    return "" if a.collection else a.name or name_of(obj or {})
