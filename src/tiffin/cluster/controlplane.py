@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def controllers_for(config: ServerConfig, pki: Pki, assembly: Assembly) -> list[
     return list(all_controllers(Config(
         root_ca=pki.ca_pem.decode(), sign_token=lambda account, secret: assembly.issuer.legacy(account, secret["metadata"]["name"]),
         cluster_cidr=config.pod_cidr, node_cidr_mask_size=config.node_cidr_mask_size,
+        service_cidr=config.service_cidr, api_address=config.advertise_address, api_port=config.port,
         node_monitor_grace=timedelta(seconds=config.node_monitor_grace))))
 
 
@@ -70,6 +72,8 @@ async def serve(config: ServerConfig) -> None:
     try:
         await assembly.start(controller_roles(controllers))
         port = await assembly.listen(config.bind_addresses, config.port)
+        if port != config.port:  # it was any free one, and the Service `kubernetes` names it
+            controllers = controllers_for(replace(config, port=port), pki, assembly)
         assembly.is_ready = True
         _announce(config.ready_fd, port)
         logger.info("serving on port %d", port)

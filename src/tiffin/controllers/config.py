@@ -20,6 +20,11 @@ class Config:
     root_ca: str = ""
     """PEM of the authority behind the API server's certificate, for `kube-root-ca.crt`."""
     sign_token: Callable[[Object, Object], str] = no_tokens
+    service_cidr: str = ""
+    """The range of Services, for the objects that tell of it; without one there are none."""
+    api_address: str = ""
+    """Where nodes and pods reach the API server, for the Service `kubernetes`."""
+    api_port: int = 6443
     cluster_cidr: str = "10.244.0.0/16"
     node_cidr_mask_size: int = 24
     node_monitor_grace: timedelta = timedelta(seconds=50)
