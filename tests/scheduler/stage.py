@@ -49,8 +49,26 @@ def nothing_selects(info: PodInfo) -> Selector | None:
     return None
 
 
-def no_claim(namespace: str, name: str) -> Object | None:
-    return None
+class Shelf:
+    """Claims, volumes and classes as a list."""
+
+    def __init__(self, *objects: Object) -> None:
+        self.objects = objects
+
+    def _find(self, kind: str, namespace: str, name: str) -> Object | None:
+        return next((o for o in self.objects if o["kind"] == kind and o["metadata"]["name"] == name and o["metadata"].get("namespace", "") == namespace), None)
+
+    def claim(self, namespace: str, name: str) -> Object | None:
+        return self._find("PersistentVolumeClaim", namespace, name)
+
+    def volume(self, name: str) -> Object | None:
+        return self._find("PersistentVolume", "", name)
+
+    def storage_class(self, name: str) -> Object | None:
+        return self._find("StorageClass", "", name)
+
+    def volumes_for(self, claim: Object) -> list[Object]:
+        return [o for o in self.objects if o["kind"] == "PersistentVolume"]
 
 
 class Board:
@@ -58,7 +76,7 @@ class Board:
 
     def __init__(self, *objects: Object, profile: Profile | None = None) -> None:
         self.state = State()
-        self.profile = profile or default_profile(nothing_selects, no_claim)
+        self.profile = profile or default_profile(nothing_selects, Shelf())
         self.state.namespaces["default"] = {"kubernetes.io/metadata.name": "default"}
         for obj in objects:
             if obj["kind"] == "Node":

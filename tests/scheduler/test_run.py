@@ -6,7 +6,8 @@ from typing import Any
 from tests.scheduler.stage import Stage, node, pod
 from tiffin.machinery import errors
 from tiffin.machinery.object import Key, Resource, key_of, meta, replaced
-from tiffin.scheduler.run import CLAIMS, NODES
+from tiffin.scheduler.run import NODES
+from tiffin.scheduler.volumes import CLAIMS, VOLUMES
 from tiffin.scheduler.writes import PODS, condition
 
 
@@ -148,6 +149,8 @@ async def test_a_pod_waits_for_its_claim() -> None:
         await stage.clock.advance(20)
         told = condition(stage.pod("p"), "PodScheduled")["message"]
         assert told == '0/1 nodes are available: persistentvolumeclaim "data" not found. not found'
-        stage.put({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "default"}}, CLAIMS)
+        bound = {"name": "data", "namespace": "default", "annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
+        stage.put({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"}, "spec": {}}, VOLUMES)
+        stage.put({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": bound, "spec": {"volumeName": "v"}}, CLAIMS)
         await stage.clock.settle()
         assert stage.where("p") == "a"

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tests.scheduler.stage import Board, container, no_claim, node, pod
+from tests.scheduler.stage import Board, Shelf, container, node, pod
 from tiffin.machinery.selectors import Selector, from_label_map
 from tiffin.scheduler.podinfo import PodInfo
 from tiffin.scheduler.profile import default_profile
@@ -75,7 +75,7 @@ def test_soft_spreading_prefers_emptier_domains() -> None:
 
 
 def test_pods_that_belong_together_spread_by_default() -> None:
-    board = Board(*(node(f"n{i}") for i in range(5)), profile=default_profile(_selected, no_claim))
+    board = Board(*(node(f"n{i}") for i in range(5)), profile=default_profile(_selected, Shelf()))
     for turn in range(20):
         wanted = pod(labels={"app": "web"})
         info = PodInfo.of(wanted)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from tiffin.api.core.volume_matching import best_match, class_of, default_class, mode_mismatch, names_claim, unsatisfied, waits_for_pod
+from tiffin.api.core.volume_matching import candidates, class_of, default_class, mode_mismatch, names_claim, unsatisfied, waits_for_pod
 from tiffin.controllers import pods as p
 from tiffin.controllers.config import Config
 from tiffin.controllers.pvcprotection import claim_index
@@ -55,9 +55,9 @@ def _unbound_claim(claim: Object, view: View, now: datetime) -> Sequence[Change]
     storage_class = view.get(STORAGE_CLASSES, "", name) if name else None
     delay = waits_for_pod(claim, storage_class)
     reserved = view.by_index(PERSISTENT_VOLUMES, "claim", f"{namespace_of(claim)}/{name_of(claim)}")
-    volume = best_match(claim, [*reserved, *view.by_index(PERSISTENT_VOLUMES, "class", name or "")], delay=delay)
-    if volume is not None:
-        return _bind(volume, claim, now)
+    suitable = candidates(claim, [*reserved, *view.by_index(PERSISTENT_VOLUMES, "class", name or "")], delay=delay)
+    if suitable:
+        return _bind(suitable[0], claim, now)
     if name is None and (default := default_class(view.list(STORAGE_CLASSES))):
         return changed(PERSISTENT_VOLUME_CLAIMS, claim, replaced(claim, ("spec", "storageClassName"), name_of(default)))
     if delay:

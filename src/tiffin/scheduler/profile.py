@@ -10,7 +10,7 @@ from tiffin.scheduler.plugins.nodes import NodeAffinity, NodeName, NodeUnschedul
 from tiffin.scheduler.plugins.podaffinity import InterPodAffinity
 from tiffin.scheduler.plugins.resources import ImageLocality, NodePorts, NodeResourcesBalancedAllocation, NodeResourcesFit
 from tiffin.scheduler.plugins.spread import PodTopologySpread
-from tiffin.scheduler.plugins.volumes import FindClaim, VolumeBinding
+from tiffin.scheduler.plugins.volumes import Storage, VolumeBinding
 from tiffin.scheduler.podinfo import PodInfo
 
 SCHEDULER_NAME = "default-scheduler"
@@ -23,14 +23,18 @@ class Profile:
     prefilters: Sequence[PreFilter]
     filters: Sequence[Filter]
     scores: Sequence[tuple[Score, int]]
+    volumes: VolumeBinding
+    """Asked once more when a pod has its node."""
 
 
-def default_profile(default_selector: Callable[[PodInfo], Selector | None], claim: FindClaim) -> Profile:
+def default_profile(default_selector: Callable[[PodInfo], Selector | None], storage: Storage) -> Profile:
     """`default_selector` gives what selects a pod (its owner's selector), for the default spreading."""
     taints, affinity, fit, near = TaintToleration(), NodeAffinity(), NodeResourcesFit(), InterPodAffinity()
+    volumes = VolumeBinding(storage)
     spread = PodTopologySpread(affinity, taints, default_selector)
     return Profile(
-        prefilters=(affinity, VolumeBinding(claim)),
-        filters=(NodeUnschedulable(), NodeName(), taints, affinity, NodePorts(), fit, spread, near),
+        prefilters=(affinity, volumes),
+        filters=(NodeUnschedulable(), NodeName(), taints, affinity, NodePorts(), fit, volumes, spread, near),
+        volumes=volumes,
         scores=((taints, 3), (affinity, 2), (fit, 1), (spread, 2), (near, 2), (NodeResourcesBalancedAllocation(), 1), (ImageLocality(), 1)),
     )

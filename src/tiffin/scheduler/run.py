@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,26 +20,27 @@ from tiffin.machinery.selectors import Selector, from_label_map, from_label_sele
 from tiffin.runtime.clock import Clock
 from tiffin.runtime.series import SeriesRecorder
 from tiffin.scheduler.plan import Refusals, explain, place
+from tiffin.scheduler.plugins.volumes import Choice
 from tiffin.scheduler.podinfo import PodInfo
 from tiffin.scheduler.preemption import Preemption, preempt
 from tiffin.scheduler.profile import SCHEDULER_NAME, default_profile
 from tiffin.scheduler.queue import Queue, Waiting
 from tiffin.scheduler.state import State
+from tiffin.scheduler.volumes import CLAIMS, STORAGE_CLASSES, VOLUMES, VolumeBinder, VolumesNotBound
 from tiffin.scheduler.writes import PODS, PodWriter
 
 logger = logging.getLogger(__name__)
 
 NODES, NAMESPACES, SERVICES = Resource("", "v1", "nodes"), Resource("", "v1", "namespaces"), Resource("", "v1", "services")
-CLAIMS = Resource("", "v1", "persistentvolumeclaims")
 BUDGETS = Resource("policy", "v1", "poddisruptionbudgets")
 OWNERS = {
     "ReplicaSet": Resource("apps", "v1", "replicasets"), "StatefulSet": Resource("apps", "v1", "statefulsets"),
     "ReplicationController": Resource("", "v1", "replicationcontrollers")}
-WATCHED = (PODS, NODES, NAMESPACES, SERVICES, CLAIMS, BUDGETS, *OWNERS.values())
+WATCHED = (PODS, NODES, NAMESPACES, SERVICES, CLAIMS, VOLUMES, STORAGE_CLASSES, BUDGETS, *OWNERS.values())
 FINISHED = ("Succeeded", "Failed")
 PARALLEL_WRITES = 256
 POD_LEFT = frozenset(("NodeResourcesFit", "NodePorts", "InterPodAffinity", "PodTopologySpread"))
-CLAIM_CHANGED = frozenset(("VolumeBinding",))
+VOLUMES_CHANGED = frozenset(("VolumeBinding",))
 POD_CAME = frozenset(("InterPodAffinity", "PodTopologySpread"))
 
 
@@ -50,7 +51,8 @@ class Scheduler:
         self.client, self.clock, self.caches, self.recorder = client, clock, caches, recorder
         self.state = State()
         self.queue = Queue(clock)
-        self.profile = default_profile(self._default_selector, lambda namespace, name: caches.get(CLAIMS, namespace, name))
+        self.volumes = VolumeBinder(client, caches)
+        self.profile = default_profile(self._default_selector, self.volumes)
         self.writer = PodWriter(client, clock, recorder)
         self._assumed: set[str] = set()
         self._writes: set[asyncio.Task[None]] = set()
@@ -64,7 +66,8 @@ class Scheduler:
         self.caches[NAMESPACES].subscribe(self._namespace_changed)
         self.caches[NODES].subscribe(self._node_changed)
         self.caches[PODS].subscribe(self._pod_changed)
-        self.caches[CLAIMS].subscribe(lambda old, new: self.queue.happened(CLAIM_CHANGED))
+        for resource in (CLAIMS, VOLUMES, STORAGE_CLASSES):
+            self.caches[resource].subscribe(lambda old, new: self.queue.happened(VOLUMES_CHANGED))
         try:
             while True:
                 waiting = await self.queue.take()
@@ -144,7 +147,9 @@ class Scheduler:
         self.state.nominated.pop(info.uid, None)
         self.state.place(info)
         self._assumed.add(info.uid)
-        self._do(self._bind(waiting, placement.node))
+        choices = self.profile.volumes.choose(info, placement.node, self.state) if info.spec.get("volumes") else ()
+        self.volumes.promise(choices)
+        self._do(self._bind(waiting, placement.node, choices))
 
     def _refuse(self, waiting: Waiting, refusals: Refusals) -> None:
         """The pod has to wait; room is made for it where that can be done."""
@@ -193,17 +198,21 @@ class Scheduler:
 
     # telling the API
 
-    async def _bind(self, waiting: Waiting, node: str) -> None:
+    async def _bind(self, waiting: Waiting, node: str, choices: Sequence[Choice]) -> None:
         info = waiting.info
         key = info.key
         binding = {
             "apiVersion": "v1", "kind": "Binding", "metadata": {"name": key.name, "namespace": key.namespace, "uid": info.uid},
             "target": {"kind": "Node", "name": node}}
         try:
+            if choices:
+                await self.volumes.bind(choices, node)
             await self.client.create(PODS, key.namespace, binding, name=key.name, subresource="binding")
-        except (ApiError, OSError) as error:
+        except (ApiError, OSError, VolumesNotBound) as error:
             self._bind_failed(waiting, error)
             return
+        finally:
+            self.volumes.release(choices)
         self.recorder.event(info.pod, "Normal", "Scheduled", f"Successfully assigned {key.namespace}/{key.name} to {node}", "Binding")
 
     def _bind_failed(self, waiting: Waiting, error: Exception) -> None:

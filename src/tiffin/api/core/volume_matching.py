@@ -5,7 +5,7 @@ and among these the smallest that is large enough wins. Source: Kubernetes docum
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from tiffin.machinery import quantity
 from tiffin.machinery.object import Object, annotations_of, dig, is_deleting, labels_of, name_of, namespace_of, uid_of
@@ -64,16 +64,16 @@ def unsatisfied(claim: Object, volume: Object) -> str:
     return ""
 
 
-def best_match(claim: Object, volumes: Iterable[Object], suits: Callable[[Object], bool] = lambda volume: True, *, delay: bool = False) -> Object | None:
-    """The volume the claim should have, if there is one. With `delay` only one that names the claim counts; `suits` is asked of all."""
-    candidates = []
+def candidates(claim: Object, volumes: Iterable[Object], *, delay: bool = False) -> list[Object]:
+    """The volumes the claim could have, the best first. One that names the claim leaves no choice; with `delay` only that counts."""
+    free = []
     for volume in volumes:
         if dig(volume, "spec", "claimRef"):
             if names_claim(volume, claim) and not is_deleting(volume) and not mode_mismatch(claim, volume) and _is_large_enough(claim, volume):
-                return volume if suits(volume) else None
-        elif not delay and _fits(claim, volume) and suits(volume):
-            candidates.append(volume)
-    return min(candidates, key=_preference, default=None)
+                return [volume]
+        elif not delay and _fits(claim, volume):
+            free.append(volume)
+    return sorted(free, key=_preference)
 
 
 def _fits(claim: Object, volume: Object) -> bool:
