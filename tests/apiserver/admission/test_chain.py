@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from admission_world import ADMIN, NOW
 
-from tiffin.api.core import node, pod
+from tiffin.api.core import node
+from tiffin.api.core import pod as pod_kind
+from tiffin.api.kind import Subresource
 from tiffin.apiserver.admission.attributes import AdmissionAttributes, forbidden
 from tiffin.apiserver.admission.chain import ANY, Admission, Plugin
 from tiffin.apiserver.admission.plugins import default_plugins
@@ -22,7 +24,7 @@ from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Object
 
 CONTEXT = RequestContext(RequestInfo("create", "", True), Query({}), {}, ADMIN, now=NOW)
-PODS, NODES = Served(pod.KIND, None), Served(node.KIND, None)
+PODS, NODES = Served(pod_kind.KIND, None), Served(node.KIND, None)
 
 
 class Recorder(Plugin):
@@ -61,7 +63,7 @@ async def test_order_and_choice() -> None:
     log: list[str] = []
     chain = Admission([Recorder("one", log), Outside(log), Recorder("two", log)])
     await chain.admit(CONTEXT, "CREATE", PODS, pod(name="x"), None)
-    await chain.validate(CONTEXT, "CREATE", PODS, pod(name="x"), None, "binding")
+    await chain.validate(CONTEXT, "CREATE", PODS, pod(name="x"), None, Subresource("binding"))
     await chain.admit(CONTEXT, "UPDATE", PODS, pod(name="x"), pod(name="x"))
     await chain.admit(CONTEXT, "DELETE", PODS, None, pod(name="x"))
     await chain.validate(CONTEXT, "DELETE", NODES, None, {"metadata": {"name": "n"}})
