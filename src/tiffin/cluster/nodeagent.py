@@ -18,6 +18,8 @@ from tiffin.dns.run import NameServer
 from tiffin.kubelet.agent import run_agent
 from tiffin.kubelet.config import AgentConfig
 from tiffin.machinery.object import Resource
+from tiffin.proxy.config import ProxyConfig
+from tiffin.proxy.run import Proxy
 from tiffin.runtime.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
@@ -49,9 +51,11 @@ async def run_node(config: AgentConfig, clients: NodeClients, network: NodeNetwo
     shared = Caches(clients.network, clock.now, clock.sleep)
     services = shared.add(SERVICES)
     names = NameServer(dns_config(config, network), shared, clock)
+    proxy = Proxy(proxy_config(config, network), shared, clock)
     async with asyncio.TaskGroup() as parts:
         parts.create_task(shared.run(), name="watches of the network parts")
         parts.create_task(run_agent(config, clients.node, services, [names.metrics.text]), name="kubelet")
+        parts.create_task(_keep_running("the proxy", proxy.run, clock), name="proxy")
         parts.create_task(_keep_running("the name server", names.run, clock), name="name server")
 
 
@@ -61,6 +65,11 @@ def dns_config(config: AgentConfig, network: NodeNetwork) -> DnsConfig:
         node_name=config.node_name, addresses=config.cluster_dns, node_ips=config.node_ips, resolv_conf=config.resolv_conf,
         ranges=(network.services, network.pods), domain=config.cluster_domain,
     )
+
+
+def proxy_config(config: AgentConfig, network: NodeNetwork) -> ProxyConfig:
+    """The proxy's part of what the node is told."""
+    return ProxyConfig(node_name=config.node_name, service_cidrs=(network.services,), node_local_addresses=config.cluster_dns)
 
 
 async def _keep_running(what: str, run: Callable[[], Awaitable[None]], clock: Clock) -> None:

@@ -1,0 +1,26 @@
+"""What the proxy of a node is told when it starts."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+#: The kubelet's port: a LoadBalancer service must not take the node away from the control plane.
+KUBELET_PORT = ("TCP", 10250)
+
+
+@dataclass(frozen=True)
+class ProxyConfig:
+    """One node. Addresses are numeric, networks in CIDR notation."""
+
+    node_name: str
+    service_cidrs: tuple[str, ...] = ()
+    """What is sent to an address in here that no service has is dropped, not routed away."""
+    node_local_addresses: tuple[str, ...] = ()
+    """Service addresses that the node answers itself (the cluster's DNS): never programmed."""
+    reserved_ports: frozenset[tuple[str, int]] = field(default=frozenset({KUBELET_PORT}))
+    """(protocol, port) on the node's own addresses that no LoadBalancer service gets."""
+    trusted_forwarders: tuple[str, ...] = ()
+    """Sources that check loadBalancerSourceRanges themselves, such as the host's listener on the bridge."""
+    coalesce_seconds: float = 0.003
+    """How long a change waits for others."""
+    check_seconds: float = 120.0
+    """How often the table is looked at for what others have done to it."""

@@ -1,0 +1,165 @@
+"""The table as nft reads and writes it: changes become one transaction, and what is there becomes items again.
+
+In a transaction what is referred to comes first: sets and chains, then elements that go, rules, elements that come, and at last
+chains and sets that nobody needs any more. The kernel takes all of it or nothing.
+"""
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from tiffin.proxy.ledger import CHAIN, ELEMENT, SET, Changes, Item, chain, declared_set, element
+from tiffin.proxy.skeleton import FAMILIES, SETS, TABLE, edition, skeleton
+
+_TIMEOUT = 60.0
+_NO_TABLE = "No such file or directory"
+
+
+class NftError(Exception):
+    """nft refused; nothing was changed. The message is what it said."""
+
+
+async def run(text: str = "", *, arguments: Sequence[str] = ("-f", "-")) -> bytes:
+    """One run of nft, a transaction when it has input. Raises `NftError`, and `OSError` when there is no nft."""
+    process = await asyncio.create_subprocess_exec("nft", *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            output, errors = await process.communicate(text.encode())
+    except TimeoutError:
+        raise NftError(f"nft did not end within {_TIMEOUT:.0f} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise NftError(errors.decode(errors="replace").strip()[:2000] or f"exit code {process.returncode}")
+    return output
+
+
+def transaction(changes: Changes) -> str:
+    """The text that makes the changes."""
+    coming = {**changes.added, **{item: new for item, (_, new) in changes.changed.items()}}
+    going = {**changes.removed, **{item: old for item, (old, _) in changes.changed.items() if item.kind == ELEMENT}}
+    lines: list[str] = []
+    lines += [f"add {_kind(content)} {item.family} {TABLE} {item.name} {{ {content} }}" for item, content in changes.added.items() if item.kind == SET]
+    lines += [f"add chain {item.family} {TABLE} {item.name}" for item in changes.added if item.kind == CHAIN]
+    lines += _elements("delete", dict.fromkeys(going, ""))
+    lines += [f"flush chain {item.family} {TABLE} {item.name}" for item in (*changes.changed, *changes.removed) if item.kind == CHAIN]
+    for item, content in coming.items():
+        if item.kind == CHAIN and content:
+            lines += [f"add rule {item.family} {TABLE} {item.name} {rule}" for rule in content.split("\n")]
+    lines += _elements("add", coming)
+    lines += [f"delete chain {item.family} {TABLE} {item.name}" for item in changes.removed if item.kind == CHAIN]
+    lines += [f"delete {_kind(content)} {item.family} {TABLE} {item.name}" for item, content in changes.removed.items() if item.kind == SET]
+    return "\n".join(lines) + "\n"
+
+
+def made_anew(family: str, contents: Mapping[Item, str]) -> str:
+    """The text that puts a new table in the place of whatever is there, in one step."""
+    wanted = Changes(added={item: content for item, content in contents.items() if item.family == family})
+    return f"table {family} {TABLE} {{ }}\ndelete table {family} {TABLE}\n{skeleton(family)}{transaction(wanted)}"
+
+
+def removed(families: Iterable[str] = FAMILIES) -> str:
+    """The text after which nothing of ours is there."""
+    return "".join(f"table {family} {TABLE} {{ }}\ndelete table {family} {TABLE}\n" for family in families)
+
+
+async def listing(family: str) -> list[dict[str, Any]] | None:
+    """Everything in our table of that family; None when there is no such table. Raises `NftError`."""
+    try:
+        output = await run(arguments=("-j", "list", "table", family, TABLE))
+    except NftError as error:
+        if _NO_TABLE in str(error):
+            return None
+        raise
+    found: list[dict[str, Any]] = orjson.loads(output)["nftables"]
+    return found
+
+
+def items(family: str, listed: Iterable[Mapping[str, Any]], contents: Mapping[Item, str]) -> dict[Item, str] | None:
+    """What a listing shows, as items; None when the table was not made by this edition, or somebody has taken rules out of it or added
+    some. Rules are counted, not read: nft prints them differently from what it was given."""
+    chains: dict[str, int] = {}
+    found: dict[Item, str] = {}
+    for entry in listed:
+        for kind, thing in entry.items():
+            if kind == "chain":
+                chains.setdefault(thing["name"], 0)
+            elif kind == "rule":
+                chains[thing["chain"]] = chains.get(thing["chain"], 0) + 1
+            elif kind in ("set", "map"):
+                found.update(_listed_set(family, thing, contents))
+    fixed = _fixed_chains(family)
+    if any(chains.get(name) != count for name, count in fixed.items()):
+        return None
+    for name, count in chains.items():
+        if name not in fixed:
+            content = contents.get(chain(family, name), "")
+            if content and count != content.count("\n") + 1:
+                return None
+            found[chain(family, name)] = content
+    return found
+
+
+def _listed_set(family: str, thing: Mapping[str, Any], contents: Mapping[Item, str]) -> Iterator[tuple[Item, str]]:
+    """The set itself, unless it belongs to the skeleton, and its elements, unless packets put them there."""
+    if thing["name"] not in SETS:
+        item = declared_set(family, thing["name"])
+        yield item, contents.get(item, "map :" if "map" in thing else "")
+    if "dynamic" in (thing.get("flags") or ()):
+        return
+    for entry in thing.get("elem") or ():
+        key, value = entry if "map" in thing and isinstance(entry, list) else (entry, "")
+        yield element(family, thing["name"], _text(key)), _text(value)
+
+
+def _text(value: Any) -> str:
+    """An expression of nft's JSON as we write it."""
+    match value:
+        case {"concat": parts}:
+            return " . ".join(map(_text, parts))
+        case {"prefix": {"addr": address, "len": length}}:
+            return f"{address}/{length}"
+        case {"range": [low, high]}:
+            return f"{low}-{high}"
+        case {"goto": {"target": target}}:
+            return f"goto {target}"
+        case {"elem": {"val": inner}}:
+            return _text(inner)
+        case {"drop": _}:
+            return "drop"
+    return str(value)
+
+
+def _elements(verb: str, elements: Mapping[Item, str]) -> Iterator[str]:
+    """One command for each set; a transaction of 30,000 elements is read much faster than so many commands."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for item, content in elements.items():
+        if item.kind == ELEMENT:
+            groups.setdefault((item.family, item.name), []).append(f"{item.key} : {content}" if content else item.key)
+    for (family, name), entries in groups.items():
+        yield f"{verb} element {family} {TABLE} {name} {{ {', '.join(entries)} }}"
+
+
+def _kind(declaration: str) -> str:
+    return "map" if ":" in declaration else "set"
+
+
+def _fixed_chains(family: str) -> dict[str, int]:
+    """The chains of the skeleton, with the number of their rules."""
+    counts: dict[str, int] = {}
+    name = ""
+    for line in map(str.strip, skeleton(family).splitlines()):
+        if line.startswith("chain "):
+            name = line.split()[1]
+            counts[name] = 0
+        elif line == "}":
+            name = ""
+        elif name and not line.startswith("type "):
+            counts[name] += 1
+    assert edition(family) in counts
+    return counts
