@@ -10,12 +10,41 @@ from collections import ChainMap
 from collections.abc import Iterable
 from collections.abc import Mapping as ReadMapping
 
-from tiffin.machinery.cel.ast import Call, Comprehension, Entry, Ident, ListExpr, Literal, MapExpr, Node, Select, StructExpr, qualified_name, walk
+from tiffin.machinery.cel.ast import (
+    Call,
+    Comprehension,
+    Entry,
+    Ident,
+    ListExpr,
+    Literal,
+    MapExpr,
+    Node,
+    Select,
+    StructExpr,
+    qualified_name,
+    walk,
+)
 from tiffin.machinery.cel.errors import EvaluationError, Report
 from tiffin.machinery.cel.functions import Function, Overload
 from tiffin.machinery.cel.regex import RegexError, compile_regex
 from tiffin.machinery.cel.times import parse_duration, parse_timestamp
-from tiffin.machinery.cel.types import BOOL, DYN, ERROR, INT, STRING, UNSPECIFIED, Type, is_optional, list_of, map_of, optional_of, param, shown, type_of, unwrapped
+from tiffin.machinery.cel.types import (
+    BOOL,
+    DYN,
+    ERROR,
+    INT,
+    STRING,
+    UNSPECIFIED,
+    Type,
+    is_optional,
+    list_of,
+    map_of,
+    optional_of,
+    param,
+    shown,
+    type_of,
+    unwrapped,
+)
 from tiffin.machinery.cel.unify import all_assignable, assignable, most_general, substitute
 from tiffin.machinery.cel.values import kind_of
 
@@ -262,7 +291,7 @@ class Checker:
         if range_.kind == "list":
             return (INT, range_.params[0]) if node.second else (range_.params[0], ERROR)
         if range_.kind == "map":
-            return range_.params
+            return range_.params[0], range_.params[1]
         if range_.kind in ("dyn", "error", "param"):
             self._assignable(DYN, range_)
             return DYN, DYN

@@ -16,8 +16,8 @@ from tiffin.machinery.cel.errors import CostExceeded, EvaluationError
 from tiffin.machinery.cel.functions import Overload, dispatch
 from tiffin.machinery.cel.loops import Frame
 from tiffin.machinery.cel.runtimecost import call_cost
-from tiffin.machinery.cel.types import Type, is_optional
-from tiffin.machinery.cel.values import INT_MAX, INT_MIN, Optional, TypedObject, checked, equal, type_name
+from tiffin.machinery.cel.types import Type
+from tiffin.machinery.cel.values import INT_MAX, INT_MIN, Optional, type_name
 
 LIST_COST, MAP_COST, STRUCT_COST = 10, 30, 40
 Code = Callable[[Frame], Any]

@@ -13,6 +13,7 @@ from tiffin.machinery.cel.budget import PER_CALL, Budget
 from tiffin.machinery.cel.checker import Checker
 from tiffin.machinery.cel.compiler import Compiler
 from tiffin.machinery.cel.errors import CompilationError, CostExceeded, Source
+from tiffin.machinery.cel.estimate import Range, estimate
 from tiffin.machinery.cel.functions import Library
 from tiffin.machinery.cel.library import kubernetes, merged
 from tiffin.machinery.cel.loops import UNSET
@@ -76,6 +77,10 @@ class Environment:
         other._named = (*self._named, *types)
         other._functions, other._types = self._functions, self._types | {type_.name: type_ for type_ in types}
         return other
+
+    def estimate(self, program: Program) -> Range:
+        """The least and the most a program can cost, by the types of this environment's variables."""
+        return estimate(program.root, self._variables)
 
     def compile(self, text: str) -> Program:
         """A program. Raises CompilationError with one report per fault."""

@@ -29,6 +29,9 @@ def _body(quote: str, raw: bool) -> re.Pattern[str]:
 _bodies = {(quote, raw): _body(quote, raw).match for quote in ("'", '"', "'''", '"""') for raw in (False, True)}
 _escape = re.compile(r"\\(?:([abfnrtv\\?\"'`])|[xX]([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|(.?))", re.DOTALL)
 _SIMPLE = dict(zip("abfnrtv", "\a\b\f\n\r\t\v"))
+_WORDS = """as break const continue else false for function if import in let loop package namespace null return true var void while"""
+RESERVED = frozenset(_WORDS.split())
+"""Words that are no identifiers."""
 _KEYWORDS = {"true", "false", "null", "in"}
 
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from tiffin.machinery.cel.ast import Call, Entry, Ident, ListExpr, Literal, MapExpr, Node, Select, StructExpr, qualified_name
 from tiffin.machinery.cel.errors import Report, Source
-from tiffin.machinery.cel.lexer import Token, tokens
+from tiffin.machinery.cel.lexer import RESERVED, Token, tokens
 from tiffin.machinery.cel.macros import MacroError, expand
 from tiffin.machinery.cel.values import Uint
 
 MAX_LENGTH = 100_000
 MAX_DEPTH = 250
 
-_RESERVED = frozenset("as break const continue else false for function if import in let loop package namespace null return true var "
-                      "void while".split())
 _STARTS = "'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER"
 _LEVELS = {"||": 1, "&&": 2, "<": 3, "<=": 3, ">": 3, ">=": 3, "==": 3, "!=": 3, "in": 3, "+": 4, "-": 4, "*": 5, "/": 5, "%": 5}
 _FUNCTIONS = {op: f"_{op}_" for op in _LEVELS} | {"in": "@in"}
@@ -138,17 +136,15 @@ class _Parser:
                     node = Call(token.offset, "_?._", [node, Literal(name.offset, name.text)])
                     continue
                 name = self._expect("ident")
-                if self._next.kind == "(":
-                    node = self._call(name, node)
-                else:
-                    node = Select(token.offset, node, name.text)
+                called = self._next.kind == "("
+                node = self._call(name, node) if called else Select(token.offset, node, name.text)
             elif token.kind == "[":
                 self._take()
                 function = "_[?_]" if self._accept("?") else "_[_]"
                 node = Call(token.offset, function, [node, self._expression()])
                 self._expect("]")
-            elif token.kind == "{" and (name := qualified_name(node)) is not None:
-                node = self._struct(name)
+            elif token.kind == "{" and (path := qualified_name(node)) is not None:
+                node = self._struct(path)
             else:
                 return node
 
@@ -192,7 +188,7 @@ class _Parser:
 
     def _name(self, token: Token) -> Node:
         name = self._expect("ident") if token.kind == "." else token
-        if name.text in _RESERVED:
+        if name.text in RESERVED:
             self.reports.append(Report(name.offset, f"reserved identifier: {name.text}"))
         if self._next.kind == "(":
             return self._call(name, None)

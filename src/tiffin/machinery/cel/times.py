@@ -4,14 +4,17 @@ Source: cel-spec "Timezones"; RFC 3339; Go's time.Duration.
 """
 from __future__ import annotations
 
+import base64
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from tiffin.machinery import timestamps
 from tiffin.machinery.cel.errors import EvaluationError
-from tiffin.machinery.cel.values import NANOS, Duration, Timestamp, checked_timestamp
+from tiffin.machinery.cel.values import NANOS, Duration, Optional, Timestamp, TypedObject, checked_timestamp, type_name
+from tiffin.machinery.quantity import Quantity
 
 _time = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d))?", re.ASCII).fullmatch
 _offset = re.compile(r"([+-]?)(\d\d):(\d\d)", re.ASCII).fullmatch
@@ -57,6 +60,35 @@ def format_duration(value: Duration) -> str:
     whole, rest = divmod(abs(int(value)), NANOS)
     fraction = f"{rest:09d}".rstrip("0")
     return ("-" if value < 0 else "") + str(whole) + (f".{fraction}" if fraction else "") + "s"
+
+
+def json_of(value: Any) -> Any:
+    """A value as JSON: objects as they came, times and durations as text, bytes in base64, absent optionals as null.
+
+    Raises EvaluationError for what has no JSON: types, and values of libraries without text.
+    """
+    match value:
+        case None | bool() | str() | float():
+            return value
+        case Timestamp():
+            return format_timestamp(value)
+        case Duration():
+            return format_duration(value)
+        case int():
+            return int(value)
+        case bytes():
+            return base64.b64encode(value).decode()
+        case TypedObject():
+            return value.raw
+        case dict():
+            return {str(key): json_of(item) for key, item in value.items()}
+        case list():
+            return [json_of(item) for item in value]
+        case Optional():
+            return json_of(value.value) if value.present else None
+        case Quantity():
+            return str(value)
+    raise EvaluationError(f"unsupported conversion from '{type_name(value)}' to JSON")
 
 
 @lru_cache(maxsize=64)

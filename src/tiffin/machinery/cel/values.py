@@ -191,8 +191,8 @@ def _same_list(left: list[Any], right: list[Any]) -> bool:
 
 def _same_map(left: Any, right: Any) -> bool:
     if isinstance(left, TypedObject) and isinstance(right, TypedObject) and left.type == right.type:
-        return left.raw is right.raw or left.raw.keys() == right.raw.keys() and all(
-            equal(left.get(name), right.get(name)) for name in left.names())
+        return left.raw is right.raw or (left.raw.keys() == right.raw.keys() and all(
+            equal(left.get(name), right.get(name)) for name in left.names()))
     mine, theirs = entries(left), entries(right)
     return len(mine) == len(theirs) and all(key in theirs and equal(value, theirs[key]) for key, value in mine.items())
 

@@ -15,7 +15,23 @@ from tiffin.machinery.cel.errors import EvaluationError
 from tiffin.machinery.cel.functions import Library
 from tiffin.machinery.cel.regex import RegexError, compile_regex
 from tiffin.machinery.cel.times import format_duration, format_timestamp, local, parse_duration, parse_timestamp
-from tiffin.machinery.cel.types import BOOL, BYTES, DOUBLE, DURATION, DYN, INT, LIST, MAP, NULL, STRING, TIMESTAMP, UINT, optional_of, param, type_of
+from tiffin.machinery.cel.types import (
+    BOOL,
+    BYTES,
+    DOUBLE,
+    DURATION,
+    DYN,
+    INT,
+    LIST,
+    MAP,
+    NULL,
+    STRING,
+    TIMESTAMP,
+    UINT,
+    optional_of,
+    param,
+    type_of,
+)
 from tiffin.machinery.cel.values import (
     INT_MAX,
     INT_MIN,
@@ -123,7 +139,7 @@ def to_uint(value: Any) -> Uint:
         if number is None or number > UINT_MAX:
             raise conversion_error(value, "uint")
         return Uint(number)
-    if type(value) is float and not -1.0 < value < 2.0**64 or value < 0:
+    if (type(value) is float and not -1.0 < value < 2.0**64) or value < 0:
         raise EvaluationError("unsigned integer overflow")
     return Uint(int(value))
 
@@ -270,7 +286,7 @@ def _is_zero(value: Any) -> bool:
         return not value
     if isinstance(value, Timestamp | Optional):
         return False if isinstance(value, Timestamp) else not value.present
-    return value is None or isinstance(value, bool | int | float | str | bytes) and value in _ZEROS
+    return value is None or (isinstance(value, bool | int | float | str | bytes) and value in _ZEROS)
 
 
 def _ends(items: list[Any], at: int) -> Optional:
