@@ -173,7 +173,7 @@ def difference(new: Any, old: Any) -> str:
 
 
 def validate_annotation_updates(new: Object, old: Object) -> list[FieldError]:
-    """Annotations that mark mirror pods and AppArmor profiles neither come, change nor go."""
+    """Annotations that mark mirror pods and AppArmor profiles neither come, change nor go; all are checked once more, as in Kubernetes."""
     after, before = meta(new).get("annotations") or {}, meta(old).get("annotations") or {}
     errors = []
     for key in sorted({*after, *before}):
@@ -181,7 +181,7 @@ def validate_annotation_updates(new: Object, old: Object) -> list[FieldError]:
         if what and after.get(key) != before.get(key):
             verb = "remove or update" if key in before else "add"
             errors.append(f.forbidden(f"metadata.annotations[{key}]", f"may not {verb} {what}"))
-    return errors
+    return errors + validate_pod_annotations(after, new.get("spec") or {}, "metadata.annotations")
 
 
 # --- subresources --------------------------------------------------------------------------------------------------------
