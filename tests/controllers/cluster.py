@@ -19,7 +19,7 @@ KINDS = {
     "replicationcontrollers": "ReplicationController", "leases": "Lease", "serviceaccounts": "ServiceAccount", "secrets": "Secret", "jobs": "Job",
     "poddisruptionbudgets": "PodDisruptionBudget", "clusterroles": "ClusterRole", "resourcequotas": "ResourceQuota", "daemonsets": "DaemonSet",
     "statefulsets": "StatefulSet", "cronjobs": "CronJob", "customresourcedefinitions": "CustomResourceDefinition", "controllerrevisions": "ControllerRevision",
-    "persistentvolumeclaims": "PersistentVolumeClaim", "persistentvolumes": "PersistentVolume", "services": "Service", "endpoints": "Endpoints", "endpointslices": "EndpointSlice",
+    "certificatesigningrequests": "CertificateSigningRequest", "persistentvolumeclaims": "PersistentVolumeClaim", "persistentvolumes": "PersistentVolume", "services": "Service", "endpoints": "Endpoints", "endpointslices": "EndpointSlice",
     "servicecidrs": "ServiceCIDR", "ipaddresses": "IPAddress", "storageclasses": "StorageClass",
 }  # fmt: skip
 

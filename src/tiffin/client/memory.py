@@ -137,6 +137,7 @@ class MemoryClient:
         return {"apiVersion": resource.api_version} | obj | {"metadata": given | meta(obj)}
 
     def _change(self, resource: Resource, old: Object, new: Object, subresource: str) -> Object:
+        subresource = "status" if subresource == "approval" else subresource  # both write the status
         if subresource == "finalize":
             new = old | {"spec": new.get("spec")}
             return self._commit(resource, old, new if dig(new, "spec", "finalizers") or not is_deleting(old) else None)

@@ -1,16 +1,27 @@
 """What controllers are told when they are made: the cluster's ranges, certificates and times. Defaults are kube-controller-manager's."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+from tiffin.controllers.certificates import ReadRequest, Unreadable, nothing_read
 from tiffin.machinery.object import Object
 
 
 def no_tokens(account: Object, secret: Object) -> str:
     """For clusters whose server signs no legacy tokens: such secrets stay without one."""
     return ""
+
+
+def signs_nothing(pem: bytes, usages: Sequence[str], life: timedelta) -> bytes:
+    """For clusters whose server has no certificate authority to sign with."""
+    raise Unreadable("this server signs no certificate requests")
+
+
+def ends_never(pem: bytes) -> datetime:
+    """For the same."""
+    return datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -20,6 +31,11 @@ class Config:
     root_ca: str = ""
     """PEM of the authority behind the API server's certificate, for `kube-root-ca.crt`."""
     sign_token: Callable[[Object, Object], str] = no_tokens
+    read_request: ReadRequest = nothing_read
+    sign_certificate: Callable[[bytes, Sequence[str], timedelta], bytes] = signs_nothing
+    """The certificate (PEM) for a request (PEM), usages as in a CertificateSigningRequest, and how long it is good for."""
+    certificate_end: Callable[[bytes], datetime] = ends_never
+    """When a certificate (PEM) ends."""
     service_cidr: str = ""
     """The range of Services, for the objects that tell of it; without one there are none."""
     api_address: str = ""

@@ -179,6 +179,8 @@ class PolicyRule:
     groups: tuple[str, ...]
     resources: tuple[str, ...]
     verbs: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    """Only objects of these names; all when empty."""
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,7 @@ CLUSTER_ROLE_RULES: Mapping[str, tuple[str, ...]] = {
     ),
     "system:certificates.k8s.io:kubelet-serving-approver": ("approve | certificates.k8s.io | signers | kubernetes.io/kubelet-serving",),
     "system:certificates.k8s.io:legacy-unknown-approver": ("approve | certificates.k8s.io | signers | kubernetes.io/legacy-unknown",),
+    "tiffin:certificatesigningrequests:nodenetwork": ("create | certificates.k8s.io | certificatesigningrequests/nodenetwork",),
     "system:cluster-trust-bundle-discovery": ("READ | certificates.k8s.io | clustertrustbundles",),
     "system:discovery": ("get | /api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/",),
     "system:heapster": ("READ | - | events namespaces nodes pods", "READ | extensions | deployments"),
@@ -197,15 +198,19 @@ CLUSTER_SUBJECTS: Mapping[str, tuple[str, ...]] = {
 }
 """Cluster role bindings by the role they bear the name of."""
 
-_JOIN_SUBJECTS: Mapping[str, tuple[str, str]] = {
-    "tiffin:node-bootstrapper": ("system:node-bootstrapper", "Group system:bootstrappers"),
+_JOIN_SUBJECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "tiffin:node-bootstrapper": ("system:node-bootstrapper", ("Group system:bootstrappers",)),
     "tiffin:node-autoapprove-bootstrap": (
         "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
-        "Group system:bootstrappers",
+        ("Group system:bootstrappers",),
     ),
     "tiffin:node-autoapprove-certificate-rotation": (
         "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
-        "Group system:nodes",
+        ("Group system:nodes",),
+    ),
+    "tiffin:node-autoapprove-network": (
+        "tiffin:certificatesigningrequests:nodenetwork",
+        ("Group system:bootstrappers", "Group system:nodes"),
     ),
 }
 """What lets a machine with a join token become a node; kubeadm does the same under its own names."""
@@ -282,10 +287,16 @@ class ControllerRule(Protocol):
     @property
     def verbs(self) -> tuple[str, ...]: ...
 
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
 
 def controller_role(name: str, rules: Iterable[ControllerRule]) -> list[Object]:
     """ClusterRole and ClusterRoleBinding `system:controller:<name>` for a controller's service account in kube-system."""
-    listed = [{"verbs": list(r.verbs), "apiGroups": list(r.groups), "resources": list(r.resources)} for r in rules]
+    listed = [
+        {"verbs": list(r.verbs), "apiGroups": list(r.groups), "resources": list(r.resources)} | ({"resourceNames": list(r.names)} if r.names else {})
+        for r in rules
+    ]
     return _controller(name, listed)
 
 
@@ -365,8 +376,8 @@ def _cluster_roles() -> Iterator[Object]:
 def _cluster_role_bindings() -> Iterator[Object]:
     for name, subjects in CLUSTER_SUBJECTS.items():
         yield _binding("ClusterRoleBinding", name, "ClusterRole", name, subjects)
-    for name, (role, subject) in _JOIN_SUBJECTS.items():
-        yield _binding("ClusterRoleBinding", name, "ClusterRole", role, (subject,))
+    for name, (role, subjects) in _JOIN_SUBJECTS.items():
+        yield _binding("ClusterRoleBinding", name, "ClusterRole", role, subjects)
 
 
 def _namespaced() -> Iterator[Object]:
