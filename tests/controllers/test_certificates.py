@@ -30,7 +30,7 @@ def read(pem: bytes) -> Asked:
         fields: dict[str, Any] = orjson.loads(pem)
     except orjson.JSONDecodeError as error:
         raise Unreadable("no request") from error
-    return Asked(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    return Asked(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})  # type: ignore[arg-type]
 
 
 def sign(pem: bytes, usages: Sequence[str], life: timedelta) -> bytes:
