@@ -13,6 +13,7 @@ from tiffin.machinery import errors
 from tiffin.machinery.object import Resource
 
 if TYPE_CHECKING:
+    from tiffin.apiserver.audit.event import Record
     from tiffin.apiserver.flowcontrol.control import Flow
 
 SPECIAL_VERBS = {"proxy": "proxy"}
@@ -93,6 +94,8 @@ class RequestContext:
     peer: str = ""
     flow: Flow | None = None
     """The flow of priority and fairness it belongs to; None for streams, and before it is known."""
+    audit: Record | None = None
+    """What the audit log notes of it; None where it notes nothing."""
 
     @property
     def manager(self) -> str:

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tiffin.apiserver import metrics
@@ -27,6 +28,7 @@ from tiffin.apiserver.negotiate import PLAIN, Form, negotiate
 from tiffin.apiserver.paths import Paths
 from tiffin.apiserver.render import respond
 from tiffin.apiserver.resources import Resources
+from tiffin.apiserver.user import User
 from tiffin.machinery import errors
 from tiffin.machinery.errors import ApiError
 from tiffin.machinery.selectors import SelectorError, parse_field_selector
@@ -41,6 +43,7 @@ MUTATING = frozenset(("create", "update", "patch", "delete", "deletecollection")
 
 if TYPE_CHECKING:
     from tiffin.apiserver.aggregation.aggregator import Aggregator
+    from tiffin.apiserver.audit.auditor import Auditor
 
 Authorize = Callable[[Attributes], Decision]
 
@@ -50,10 +53,11 @@ class ApiServer:
 
     def __init__(
         self, resources: Resources, paths: Paths, aggregator: Aggregator, authenticator: Authenticator, authorize: Authorize,
-        log_requests: bool = False,
+        auditor: Auditor | None, log_requests: bool = False,
     ) -> None:
+        """Without an `auditor` nothing is noted in an audit log."""
         self.resources, self.paths = resources, paths
-        self.aggregator = aggregator
+        self.aggregator, self.auditor = aggregator, auditor
         self.flows = FlowControl()
         paths.collectors.append(self.flows)
         self.authenticator, self.authorize = authenticator, authorize
@@ -72,6 +76,7 @@ class ApiServer:
         path, _, query = request.target.partition("?")
         context = RequestContext(RequestInfo(request.method.lower(), path), Query.parse(query), request.headers, peer=request.peer)
         context.audit_id = self.new_audit_id()
+        failed = False
         try:
             response = await self._authorized(context, request)
         except ApiError as error:
@@ -79,27 +84,43 @@ class ApiServer:
         except TimeoutError:
             response = self._error(context, errors.timeout("request did not complete within the allotted timeout"))
         except Exception:
+            failed = True
             logger.exception("request %s failed: %s %s", context.audit_id, request.method, path)
             response = self._error(context, errors.internal_error(f"this is a fault of the server; its log has the cause under {context.audit_id}"))
         self._finish(context, request, response, time.perf_counter() - started)
+        if context.audit is not None and self.auditor is not None:
+            self.auditor.end(context.audit, response, failed)
         return response
 
     async def _authorized(self, context: RequestContext, request: Request) -> Response:
-        user = self.authenticator.authenticate(request)
-        if user is None:
-            raise errors.unauthorized()
-        context.user = user
+        context.user = self._authenticated(context, request)
         context.info = request_info(request.method, request.raw_path, context.query)
         attributes = self._attributes(context)
+        if self.auditor is not None:
+            context.audit = self.auditor.begin(context, request, attributes)
         wanted = wanted_user(request.headers)
         if wanted is not None:
-            context.user = attributes.user = self.impersonation.impersonate(wanted, attributes)
+            attributes = replace(attributes, user=self.impersonation.impersonate(wanted, attributes))
+            context.user = attributes.user
         decision = self.authorize(attributes)
+        if context.audit is not None:
+            context.audit.decided(decision, attributes.user)
         if not decision.allowed:
             raise refusal(attributes, decision.reason)
         if attributes.is_resource and attributes.subresource in LONG_RUNNING:
             return await self._carry_out(context, request)
         return await self._in_turn(context, attributes, request)
+
+    def _authenticated(self, context: RequestContext, request: Request) -> User:
+        try:
+            user = self.authenticator.authenticate(request)
+            if user is None:
+                raise errors.unauthorized()
+        except ApiError as error:
+            if self.auditor is not None:
+                self.auditor.refused(context, request, error)
+            raise
+        return user
 
     async def _in_turn(self, context: RequestContext, attributes: Attributes, request: Request) -> Response:
         """Carries the request out once its priority level has a seat for it. A watch holds its seat only until it has begun."""

@@ -19,6 +19,7 @@ from tiffin.apiserver.admission.tolerations import DefaultTolerationSeconds
 from tiffin.apiserver.aggregation.aggregator import Aggregator
 from tiffin.apiserver.aggregation.frontproxy import FrontProxy, publish
 from tiffin.apiserver.allocation import SERVICES, ServiceAllocator
+from tiffin.apiserver.audit.auditor import Auditor
 from tiffin.apiserver.authn.authenticator import Authenticator
 from tiffin.apiserver.authn.serviceaccount import ServiceAccountTokens, TokenIssuer
 from tiffin.apiserver.authn.tokens import BootstrapTokens, StaticTokens, TokenAuthenticator
@@ -72,8 +73,12 @@ class Options:
     service_cidr: str
     service_account_issuer: str = "https://kubernetes.default.svc.cluster.local"
     log_requests: bool = False
+    allow_external_ips: bool = False
+    """Whether Services may have external IPs; see DenyServiceExternalIPs."""
     toleration_seconds: tuple[int, int] = (300, 300)
     """How long pods that say nothing of it stay on a node that is not ready, and on one that is unreachable."""
+    auditor: Auditor | None = None
+    """Notes requests; None for no audit log."""
 
 
 class Assembly:
@@ -85,6 +90,7 @@ class Assembly:
         self.registry = Registry(builtin_kinds())
         self.authorizer = Authorizer(self.reader)
         self.is_ready = False
+        self.auditor = options.auditor
         key = jws.PrivateKey(options.pki.service_account_key.read_bytes())
         self.issuer = TokenIssuer(key, options.service_account_issuer)
         account_tokens = ServiceAccountTokens(self.reader, [key.public], time.time, options.service_account_issuer)
@@ -99,14 +105,15 @@ class Assembly:
         paths = Paths(
             self.registry, self.aggregator, options.address, Issuer(lambda: self.issuer.discovery(f"https://{options.address}"), self.issuer.jwks),
             lambda: self.is_ready)
-        self.api = ApiServer(self.resources, paths, self.aggregator, self.authenticator, self.authorizer.authorize, options.log_requests)
+        self.api = ApiServer(self.resources, paths, self.aggregator, self.authenticator, self.authorizer.authorize, self.auditor, options.log_requests)
         self.http = Server(self.api.handle, refusal=refusal)
         self._tasks: list[asyncio.Task[None]] = []
 
     def _resources(self) -> Resources:
         tolerations = DefaultTolerationSeconds(*self.options.toleration_seconds)
         admission = default_admission(
-            self.reader, self.authorizer, self.registry, self.webhooks, self._charge, random_suffix, tolerations=tolerations)
+            self.reader, self.authorizer, self.registry, self.webhooks, self._charge, random_suffix, tolerations=tolerations,
+            allow_external_ips=self.options.allow_external_ips)
         writes = Writes(self.store, admission, {SERVICES: ServiceAllocator(self.store, self.options.service_cidr, new_uid)})
         resources = Resources(self.registry, Reads(self.store), writes, Watches(self.store))
         self._install_handlers(resources, writes)
@@ -141,7 +148,12 @@ class Assembly:
 
     def client(self, user: User, agent: str) -> LocalClient:
         """An in-process client acting as `user`."""
-        return LocalClient(self.resources, self.authorizer.authorize, user, agent)
+        client = LocalClient(self.resources, self.authorizer.authorize, user, agent)
+        if self.auditor is None:
+            return client
+        from tiffin.apiserver.audit.local import AuditedClient
+
+        return AuditedClient(client, self.auditor, agent)
 
     def client_for(self, name: str) -> LocalClient:
         """The client of a service account in kube-system; "" is the controller manager itself."""
@@ -192,6 +204,8 @@ class Assembly:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.aggregator.stop()
         await self.store.close()
+        if self.auditor is not None:
+            await self.auditor.close()
 
 
 def refusal(status: int, reason: str) -> Response:

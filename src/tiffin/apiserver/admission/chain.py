@@ -101,6 +101,7 @@ def attributes_of(
     metadata = (old or obj or {}).get("metadata") or {}
     kind, info = served.kind, context.info
     is_body = sub is not None and old is None  # what is asked of the object that the path names
+    noted = context.audit.annotations if context.audit is not None else {}
     return AdmissionAttributes(
         operation,
         context.user,
@@ -113,6 +114,7 @@ def attributes_of(
         context.dry_run,
         options_of(context, operation),
         context.warnings,
+        annotations=noted,
         requested=served.resource,
         collection=operation == "DELETE" and not info.name,
         sub=sub,

@@ -1,0 +1,120 @@
+"""The audit log: JSON lines in a file that is rotated by size.
+
+Events of one turn of the event loop are written together. A log that cannot be written to is told of in the server's own log, once
+until it works again; requests go on.
+"""
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+
+from tiffin.machinery.object import Object
+
+logger = logging.getLogger(__name__)
+MEBIBYTE = 1 << 20
+
+
+class Sink(Protocol):
+    """Where events go."""
+
+    def write(self, event: Object) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class MemorySink:
+    """The in-memory twin."""
+
+    def __init__(self) -> None:
+        self.events: list[Object] = []
+
+    def write(self, event: Object) -> None:
+        self.events.append(event)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class LogFile:
+    """Lines appended to `path`; past `max_bytes` the file is renamed with its time, and the newest `backups` of those are kept.
+
+    "-" is the standard output, which is never rotated. The file is readable by its owner alone.
+    """
+
+    def __init__(self, path: str, max_bytes: int = 100 * MEBIBYTE, backups: int = 10) -> None:
+        self._path, self._max, self._backups = (None if path == "-" else Path(path)), max_bytes, backups
+        self._waiting: list[bytes] = []
+        self._failed = False
+        self._file, self._size = -1, 0
+        self._open()
+
+    def _open(self) -> None:
+        if self._path is None:
+            self._file, self._size = sys.stdout.fileno(), 0
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._size = os.fstat(self._file).st_size
+
+    def write(self, event: Object) -> None:
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._waiting.append(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
+
+    def flush(self) -> None:
+        """Writes what has gathered."""
+        lines, self._waiting = self._waiting, []
+        try:
+            for piece in _pieces(lines, self._max):
+                if self._path is not None and self._size and self._size + len(piece) > self._max:
+                    self._rotate(self._path)
+                self._size += _write_all(self._file, piece)
+            self._failed = False
+        except OSError as error:
+            if not self._failed:
+                logger.error("the audit log cannot be written: %s", error)
+            self._failed = True
+
+    def _rotate(self, path: Path) -> None:
+        os.close(self._file)
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
+        path.rename(path.with_name(f"{path.stem}-{stamp}{path.suffix}"))
+        self._open()
+        old = sorted(path.parent.glob(f"{path.stem}-????-??-??T*{path.suffix}"))
+        for file in old[: max(0, len(old) - self._backups)]:
+            file.unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        if self._waiting:
+            self.flush()
+        if self._path is not None:
+            os.close(self._file)
+
+
+def _pieces(lines: Iterable[bytes], most: int) -> Iterable[bytes]:
+    """The lines, together as far as they fit into one file."""
+    gathered: list[bytes] = []
+    size = 0
+    for line in lines:
+        if gathered and size + len(line) > most:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+        gathered.append(line)
+        size += len(line)
+    if gathered:
+        yield b"".join(gathered)
+
+
+def _write_all(file: int, data: bytes) -> int:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view):]
+    return len(data)
