@@ -19,6 +19,7 @@ from tiffin.kubelet.agent import run_agent
 from tiffin.kubelet.config import AgentConfig
 from tiffin.machinery.object import Resource
 from tiffin.proxy.config import ProxyConfig
+from tiffin.proxy.nftables import Nft
 from tiffin.proxy.run import Proxy
 from tiffin.runtime.clock import Clock, SystemClock
 
@@ -51,7 +52,7 @@ async def run_node(config: AgentConfig, clients: NodeClients, network: NodeNetwo
     shared = Caches(clients.network, clock.now, clock.sleep)
     services = shared.add(SERVICES)
     names = NameServer(dns_config(config, network), shared, clock)
-    proxy = Proxy(proxy_config(config, network), shared, clock)
+    proxy = Proxy(proxy_config(config, network), shared, clock, Nft())
     async with asyncio.TaskGroup() as parts:
         parts.create_task(shared.run(), name="watches of the network parts")
         parts.create_task(run_agent(config, clients.node, services, [names.metrics.text]), name="kubelet")

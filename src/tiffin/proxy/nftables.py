@@ -6,8 +6,9 @@ chains and sets that nobody needs any more. The kernel takes all of it or nothin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 import orjson
 
@@ -22,21 +23,45 @@ class NftError(Exception):
     """nft refused; nothing was changed. The message is what it said."""
 
 
-async def run(text: str = "", *, arguments: Sequence[str] = ("-f", "-")) -> bytes:
-    """One run of nft, a transaction when it has input. Raises `NftError`, and `OSError` when there is no nft."""
-    process = await asyncio.create_subprocess_exec("nft", *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+class Tables(Protocol):
+    """Where transactions go."""
+
+    async def run(self, text: str) -> None:
+        """All of it, or nothing. Raises `NftError`, and `OSError` when there is no nft."""
+        ...
+
+    async def listing(self, family: str) -> list[dict[str, Any]] | None:
+        """Everything in our table of that family, as nft's JSON; None when there is no such table. Raises `NftError`."""
+        ...
+
+
+class Nft:
+    """The kernel's tables, in the network namespace we are in."""
+
+    async def run(self, text: str) -> None:
+        await asyncio.to_thread(nft, text, "-f", "-")
+
+    async def listing(self, family: str) -> list[dict[str, Any]] | None:
+        try:
+            output = await asyncio.to_thread(nft, "", "-j", "list", "table", family, TABLE)
+        except NftError as error:
+            if _NO_TABLE in str(error):
+                return None
+            raise
+        found: list[dict[str, Any]] = orjson.loads(output)["nftables"]
+        return found
+
+
+def nft(text: str, *arguments: str) -> bytes:
+    """What nft printed. By `subprocess`, in a thread: it uses vfork, where the event loop would fork the whole agent, its gRPC threads
+    included."""
     try:
-        async with asyncio.timeout(_TIMEOUT):
-            output, errors = await process.communicate(text.encode())
-    except TimeoutError:
+        done = subprocess.run(["nft", *arguments], input=text.encode(), capture_output=True, check=False, timeout=_TIMEOUT)
+    except subprocess.TimeoutExpired:
         raise NftError(f"nft did not end within {_TIMEOUT:.0f} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        raise NftError(errors.decode(errors="replace").strip()[:2000] or f"exit code {process.returncode}")
-    return output
+    if done.returncode:
+        raise NftError(done.stderr.decode(errors="replace").strip()[:2000] or f"exit code {done.returncode}")
+    return done.stdout
 
 
 def transaction(changes: Changes) -> str:
@@ -66,18 +91,6 @@ def made_anew(family: str, contents: Mapping[Item, str]) -> str:
 def removed(families: Iterable[str] = FAMILIES) -> str:
     """The text after which nothing of ours is there."""
     return "".join(f"table {family} {TABLE} {{ }}\ndelete table {family} {TABLE}\n" for family in families)
-
-
-async def listing(family: str) -> list[dict[str, Any]] | None:
-    """Everything in our table of that family; None when there is no such table. Raises `NftError`."""
-    try:
-        output = await run(arguments=("-j", "list", "table", family, TABLE))
-    except NftError as error:
-        if _NO_TABLE in str(error):
-            return None
-        raise
-    found: list[dict[str, Any]] = orjson.loads(output)["nftables"]
-    return found
 
 
 def items(family: str, listed: Iterable[Mapping[str, Any]], contents: Mapping[Item, str]) -> dict[Item, str] | None:

@@ -19,7 +19,7 @@ from tiffin.proxy.config import ProxyConfig
 from tiffin.proxy.endpoints import Target, refused_addresses
 from tiffin.proxy.healthcheck import Health, HealthPorts
 from tiffin.proxy.ledger import Changes, Ledger, difference
-from tiffin.proxy.nftables import NftError
+from tiffin.proxy.nftables import Nft, NftError, Tables
 from tiffin.proxy.plan import FrontKey, ServicePlan, node_items, plan, rank, udp_changes
 from tiffin.proxy.skeleton import FAMILIES
 from tiffin.proxy.state import State
@@ -40,8 +40,8 @@ _PLANNED_AT_ONCE = 100
 class Proxy:
     """The services of one node. Construct it before the caches run, or after: it sees all there is either way."""
 
-    def __init__(self, config: ProxyConfig, caches: Caches, clock: Clock) -> None:
-        self._config, self._caches, self._clock = config, caches, clock
+    def __init__(self, config: ProxyConfig, caches: Caches, clock: Clock, tables: Tables) -> None:
+        self._config, self._caches, self._clock, self._tables = config, caches, clock, tables
         self._state, self._ledger = State(config.node_name), Ledger()
         self._plans: dict[Key, ServicePlan] = {}
         self._health_plans: dict[Key, ServicePlan] = {}
@@ -153,7 +153,7 @@ class Proxy:
         if new:
             await self._restore()
         else:
-            await nftables.run(nftables.transaction(changes))
+            await self._tables.run(nftables.transaction(changes))
 
     async def _restore(self) -> None:
         """Makes the table what it should be, whatever it is."""
@@ -162,12 +162,12 @@ class Proxy:
             wanted = {item: content for item, content in contents.items() if item.family == family}
             if not wanted:
                 continue
-            listed = await nftables.listing(family)
+            listed = await self._tables.listing(family)
             actual = None if listed is None else nftables.items(family, listed, wanted)
             if actual is None:
-                await nftables.run(nftables.made_anew(family, wanted))
+                await self._tables.run(nftables.made_anew(family, wanted))
             elif changes := difference(actual, wanted):
-                await nftables.run(nftables.transaction(changes))
+                await self._tables.run(nftables.transaction(changes))
             self._families.add(family)
 
     async def _forget_flows(self, flows: dict[FrontKey, frozenset[Target]]) -> None:
@@ -183,4 +183,4 @@ class Proxy:
 
 async def cleanup() -> None:
     """Leaves nothing of the proxy in this network namespace. Raises `NftError`."""
-    await nftables.run(nftables.removed())
+    await Nft().run(nftables.removed())
