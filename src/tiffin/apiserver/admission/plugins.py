@@ -14,6 +14,7 @@ from tiffin.apiserver.admission.limitranger import LimitRanger
 from tiffin.apiserver.admission.matching import Equivalents
 from tiffin.apiserver.admission.namespace import NamespaceLifecycle
 from tiffin.apiserver.admission.noderestriction import NodeRestriction
+from tiffin.apiserver.admission.podsecurity.plugin import PRIVILEGED_BY_DEFAULT, PodSecurity, PodSecurityConfiguration
 from tiffin.apiserver.admission.priority import Priority
 from tiffin.apiserver.admission.resourcequota import Charge, ResourceQuota
 from tiffin.apiserver.admission.serviceaccount import ServiceAccount
@@ -28,6 +29,7 @@ from tiffin.apiserver.webhooks.client import WebhookClient
 def default_plugins(
     reader: Reader, authorizer: Authorizer, registry: Registry, webhooks: WebhookClient, charge: Charge, suffix: Callable[[], str], *,
     allow_external_ips: bool, tolerations: DefaultTolerationSeconds | None = None,
+    pod_security: PodSecurityConfiguration = PRIVILEGED_BY_DEFAULT,
 ) -> list[Plugin]:
     """The plugins of a server. `charge` stores a charged quota; `suffix` gives the random end of generated volume names."""
     equivalents = Equivalents(registry)
@@ -37,6 +39,7 @@ def default_plugins(
         ServiceAccount(reader, suffix),
         NodeRestriction(reader),
         TaintNodesByCondition(),
+        PodSecurity(reader, pod_security),
         Priority(reader),
         tolerations or DefaultTolerationSeconds(),
         DefaultStorageClass(reader),
@@ -58,7 +61,9 @@ def default_plugins(
 def default_admission(
     reader: Reader, authorizer: Authorizer, registry: Registry, webhooks: WebhookClient, charge: Charge, suffix: Callable[[], str], *,
     allow_external_ips: bool = True, tolerations: DefaultTolerationSeconds | None = None,
+    pod_security: PodSecurityConfiguration = PRIVILEGED_BY_DEFAULT,
 ) -> Admission:
     """The chain of `default_plugins`. Like Kubernetes it allows external IPs unless told otherwise."""
     return Admission(default_plugins(
-        reader, authorizer, registry, webhooks, charge, suffix, allow_external_ips=allow_external_ips, tolerations=tolerations))
+        reader, authorizer, registry, webhooks, charge, suffix, allow_external_ips=allow_external_ips, tolerations=tolerations,
+        pod_security=pod_security))
