@@ -23,6 +23,10 @@ class LogError(Exception):
     """The log could not make a batch durable (disk full, IO error). Nothing of the batch counts."""
 
 
+class Undecipherable(Exception):
+    """A record that the keys at hand do not open; the message names the object, and no key."""
+
+
 class Log(Protocol):
     """Where records live. `append`, `compact` and `close` are called from one thread at a time."""
 
@@ -35,6 +39,10 @@ class Log(Protocol):
 
     def replay(self) -> Iterator[Record]:
         """All records in order of revision."""
+        ...
+
+    def rewrite(self, records: Sequence[Record]) -> None:
+        """Replaces the data of records by revision, and leaves no trace of what was there. Raises LogError."""
         ...
 
     def compact(self, dead: Sequence[int], compacted: int) -> None:
@@ -60,6 +68,9 @@ class MemoryLog:
 
     def replay(self) -> Iterator[Record]:
         return iter(())
+
+    def rewrite(self, records: Sequence[Record]) -> None:
+        """Nothing was kept."""
 
     def compact(self, dead: Sequence[int], compacted: int) -> None:
         """Nothing was kept."""

@@ -58,6 +58,18 @@ class SqliteLog:
         for row in self._db.execute("SELECT revision, resource, namespace, name, data FROM log ORDER BY revision"):
             yield Record(*row)
 
+    def rewrite(self, records: Sequence[Record]) -> None:
+        try:
+            self._db.execute("PRAGMA secure_delete=ON")
+            self._db.execute("BEGIN")
+            self._db.executemany("UPDATE log SET data=? WHERE revision=?", [(record.data, record.revision) for record in records])
+            self._db.execute("COMMIT")
+            self._db.execute("VACUUM")  # what earlier deletions left in free pages goes, too
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise LogError(str(error)) from error
+
     def compact(self, dead: Sequence[int], compacted: int) -> None:
         try:
             self._db.execute("BEGIN")

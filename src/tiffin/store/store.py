@@ -17,12 +17,14 @@ from typing import NamedTuple
 import orjson
 
 from tiffin.machinery.object import Key, Object
-from tiffin.store.log import Log, LogError, Record
+from tiffin.store.log import Log, LogError, Record, Undecipherable
 from tiffin.store.mvcc import Entry, Event, EventType, Mvcc, Page, Sink
 
 logger = logging.getLogger(__name__)
 
 MUST_NOT_EXIST = 0
+SEALED = b"k8s:enc:"
+"""How encrypted data begins."""
 COMPACT_EVERY = 1000
 """Dead records gathered before the log is asked to forget them."""
 
@@ -75,6 +77,8 @@ class Store:
         index = self.index
         for record in self._log.replay():
             key = Key(record.namespace, record.name)
+            if record.data is not None and record.data[:8] == SEALED:
+                raise Undecipherable("the store holds encrypted objects: tell the server its encryption provider config")
             previous = index.get(record.resource, key)
             if record.data is None and previous is None:
                 continue  # its creation was forgotten already, the deletion not yet

@@ -1,0 +1,1 @@
+"""Encryption of objects at rest. Source: Kubernetes documentation, "Encrypting Confidential Data at Rest"."""
