@@ -106,7 +106,7 @@ def items(family: str, listed: Iterable[Mapping[str, Any]], contents: Mapping[It
                 chains[thing["chain"]] = chains.get(thing["chain"], 0) + 1
             elif kind in ("set", "map"):
                 found.update(_listed_set(family, thing, contents))
-    fixed = _fixed_chains(family)
+    fixed = fixed_chains(family)
     if any(chains.get(name) != count for name, count in fixed.items()):
         return None
     for name, count in chains.items():
@@ -162,7 +162,7 @@ def _kind(declaration: str) -> str:
     return "map" if ":" in declaration else "set"
 
 
-def _fixed_chains(family: str) -> dict[str, int]:
+def fixed_chains(family: str) -> dict[str, int]:
     """The chains of the skeleton, with the number of their rules."""
     counts: dict[str, int] = {}
     name = ""

@@ -22,7 +22,7 @@ from tiffin.machinery.object import Key, Object, meta, uid_of
 from tiffin.proxy.chains import Goto, Span, endpoints_map, guarded, opened, outside, pick, sticky
 from tiffin.proxy.config import ProxyConfig
 from tiffin.proxy.endpoints import Chosen, Target, choose, endpoints
-from tiffin.proxy.ledger import Item, Rank, element
+from tiffin.proxy.ledger import Item, Rank, declared_set, element
 from tiffin.proxy.skeleton import FAMILIES, Front
 from tiffin.proxy.state import NodeView
 
@@ -131,16 +131,17 @@ class _Port:
             self._items[element(self._family, "hairpin", f"{target.ip} . {target.ip}")] = ""
 
     def _serve(self, key: FrontKey, verdict: Goto) -> None:
-        """Nothing is served without endpoints; the numbered endpoints are for the chains that are not of the service alone."""
+        """Nothing is served without endpoints. They go into those of the numbered maps that the verdict leads to."""
         if key.protocol == "UDP":
             self._udp[key] = frozenset(self._lists.targets)
         if not self._chosen.exists:
             return
         self._items[element(self._family, key.front.verdicts, key.text)] = verdict.verdict
         self._items.update(verdict.needs)
-        if self._affinity is None:
-            for number, target in enumerate(self._lists.targets):
-                self._items[element(self._family, endpoints_map(key.front, number), key.text)] = f"{target.ip} . {target.port}"
+        for number, target in enumerate(self._lists.targets):
+            name = endpoints_map(key.front, number)
+            if declared_set(self._family, name) in verdict.needs:
+                self._items[element(self._family, name, key.text)] = f"{target.ip} . {target.port}"
 
     def _internal(self, front: Front) -> Goto:
         return opened(self._family, self._here(front) if self._spec.get("internalTrafficPolicy") == "Local" else self._everywhere(front))
