@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiffin.net.jws import InvalidToken, PrivateKey, PublicKey, decode, encode, unverified_claims, verify
-from tiffin.net.pki import _new_key, _private_pem
+from tiffin.net.pki import new_key, private_pem
 
-KEY, OTHER = PrivateKey(_private_pem(_new_key())), PrivateKey(_private_pem(_new_key()))
+KEY, OTHER = PrivateKey(private_pem(new_key())), PrivateKey(private_pem(new_key()))
 
 
 def public_pem(key: PrivateKey) -> bytes:

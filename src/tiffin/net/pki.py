@@ -138,16 +138,16 @@ class Pki:
         from cryptography import x509
         from cryptography.x509.oid import NameOID
 
-        key = _new_key()
+        key = new_key()
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, name) for name in identity.organizations]
         subject = x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, identity.common_name)])
         now = datetime.now(UTC)
         end = min(now + LEAF_LIFE, self._authority_end())
         builder = _builder(subject, key.public_key(), now - _BACKDATE, end)
         if identity.hosts:
-            builder = builder.add_extension(x509.SubjectAlternativeName(list(_general_names(identity.hosts))), critical=False)
+            builder = builder.add_extension(x509.SubjectAlternativeName(list(general_names(identity.hosts))), critical=False)
         pem = self._issue(builder, ("digital signature", "key encipherment", *identity.usages))
-        _write(pair.key, _private_pem(key), 0o600)
+        _write(pair.key, private_pem(key), 0o600)
         _write(pair.certificate, pem, 0o644)
         return Known(_digest(pem), identity.hosts, end.timestamp(), identity.common_name, identity.organizations)
 
@@ -195,7 +195,7 @@ def ensure_pki(directory: Path | str, hosts: Sequence[str]) -> Pki:
     if not pki.authority.key.exists():
         _make_authority(pki.authority)
     if not pki.service_account_key.exists():
-        _write(pki.service_account_key, _private_pem(_new_key()), 0o600)
+        _write(pki.service_account_key, private_pem(new_key()), 0o600)
     pki.serving("apiserver", "kube-apiserver", hosts)
     return pki
 
@@ -292,7 +292,7 @@ def _make_authority(pair: KeyPair, common_name: str = "kubernetes") -> None:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.x509.oid import NameOID
 
-    key = _new_key()
+    key = new_key()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.now(UTC)
     builder = _builder(name, key.public_key(), now - _BACKDATE, now + AUTHORITY_LIFE).issuer_name(name)
@@ -300,7 +300,7 @@ def _make_authority(pair: KeyPair, common_name: str = "kubernetes") -> None:
     builder = builder.add_extension(_key_usage({"digital signature", "key encipherment", "cert sign"}), critical=True)
     builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(common_name)]), critical=False)
     certificate = builder.sign(key, hashes.SHA256())
-    _write(pair.key, _private_pem(key), 0o600)
+    _write(pair.key, private_pem(key), 0o600)
     _write(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
@@ -312,7 +312,8 @@ def _builder(name: x509.Name, public_key: Any, start: datetime, end: datetime) -
     return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
 
 
-def _general_names(hosts: Iterable[str]) -> Iterable[x509.GeneralName]:
+def general_names(hosts: Iterable[str]) -> Iterable[x509.GeneralName]:
+    """Hosts as alternative names: addresses as such, all else as DNS names."""
     from cryptography import x509
 
     for host in hosts:
@@ -351,13 +352,15 @@ def _key_usage(usages: set[str]) -> x509.KeyUsage:
     )
 
 
-def _new_key() -> EllipticCurvePrivateKey:
+def new_key() -> EllipticCurvePrivateKey:
+    """A key of the kind used throughout."""
     from cryptography.hazmat.primitives.asymmetric import ec
 
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def _private_pem(key: EllipticCurvePrivateKey) -> bytes:
+def private_pem(key: EllipticCurvePrivateKey) -> bytes:
+    """The key as PKCS #8 in PEM, not encrypted."""
     from cryptography.hazmat.primitives import serialization
 
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
