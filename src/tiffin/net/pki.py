@@ -1,4 +1,4 @@
-"""The cluster's certificates and keys: one directory, one authority, ECDSA P-256 throughout.
+"""The cluster's certificates and keys: one directory, one authority, ECDSA P-256 throughout but for the key of service-account tokens.
 
 Rules:
 * Private keys are files of mode 0600 in a directory of mode 0700, written whole or not at all (temporary file, fsync, rename).
@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -28,6 +29,7 @@ import orjson
 if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 AUTHORITY_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=365)
@@ -192,12 +194,24 @@ def ensure_pki(directory: Path | str, hosts: Sequence[str]) -> Pki:
     pki = Pki(path)
     if pki.authority.certificate.exists() != pki.authority.key.exists():
         raise PkiError(f"{path} holds only one of ca.crt and ca.key; put the other back or remove both")
+    account_key = None if pki.service_account_key.exists() else Thread(target=_make_account_key, args=(pki.service_account_key,))
+    if account_key:
+        account_key.start()
     if not pki.authority.key.exists():
         _make_authority(pki.authority)
-    if not pki.service_account_key.exists():
-        _write(pki.service_account_key, private_pem(new_key()), 0o600)
     pki.serving("apiserver", "kube-apiserver", hosts)
+    if account_key:
+        account_key.join()
+        if not pki.service_account_key.exists():
+            raise PkiError(f"the key {pki.service_account_key} could not be written")
     return pki
+
+
+def _make_account_key(path: Path) -> None:
+    """RSA, as everybody who verifies service-account tokens expects. It takes 50 ms, so others are made meanwhile."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    _write(path, private_pem(rsa.generate_private_key(65537, 2048)), 0o600)
 
 
 def parse_request(pem: bytes) -> x509.CertificateSigningRequest:
@@ -359,7 +373,7 @@ def new_key() -> EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def private_pem(key: EllipticCurvePrivateKey) -> bytes:
+def private_pem(key: EllipticCurvePrivateKey | RSAPrivateKey) -> bytes:
     """The key as PKCS #8 in PEM, not encrypted."""
     from cryptography.hazmat.primitives import serialization
 

@@ -87,7 +87,7 @@ class TokenIssuer:
             "jwks_uri": f"{url}/openid/v1/jwks",
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["ES256"],
+            "id_token_signing_alg_values_supported": [self._key.public.algorithm],
         }
 
 
