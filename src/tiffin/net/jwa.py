@@ -84,7 +84,8 @@ def verify(algorithm: str, key: Any, signature: bytes, data: bytes) -> bool:
 def _hash(algorithm: str) -> Any:
     from cryptography.hazmat.primitives import hashes
 
-    return {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}[algorithm[2:]]()
+    kinds: dict[str, Any] = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
+    return kinds[algorithm[2:]]()
 
 
 def _padding(algorithm: str) -> Any:
