@@ -14,11 +14,11 @@ import asyncio
 import logging
 import ssl
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import cast
+from typing import Protocol, cast
 
 import httptools
 
@@ -68,7 +68,7 @@ class Server:
         self.handler = handler
         self.limits = limits or Limits()
         self.refusal = refusal
-        self.connections: set[_Http] = set()
+        self.connections: set[Served] = set()
         self.by_peer: Counter[str] = Counter()
         self.stopping = False
         self._listeners: list[asyncio.Server] = []
@@ -88,7 +88,7 @@ class Server:
             listener.close()
         for connection in list(self.connections):
             connection.close_when_idle()
-        tasks = [c.task for c in self.connections if c.task]
+        tasks = [task for connection in self.connections for task in connection.tasks]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace)
             for task in late:
@@ -97,6 +97,28 @@ class Server:
                 await asyncio.wait(late, timeout=1.0)
         for connection in list(self.connections):
             connection.abort()
+
+    def forget(self, connection: Served, peer: str) -> None:
+        """A connection that has ended."""
+        self.connections.discard(connection)
+        self.by_peer[peer] -= 1
+        if not self.by_peer[peer]:
+            del self.by_peer[peer]
+
+
+class Served(Protocol):
+    """A connection as the server sees it, whatever version of HTTP it speaks."""
+
+    @property
+    def tasks(self) -> Sequence[asyncio.Task[None]]:
+        """What is being answered."""
+        ...
+
+    def close_when_idle(self) -> None:
+        """For shutdown: ends the connection after what is being answered, and streams at once."""
+        ...
+
+    def abort(self) -> None: ...
 
 
 class _Http(asyncio.Protocol):
@@ -153,14 +175,28 @@ class _Http(asyncio.Protocol):
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._certificate = tls.getpeercert(True)
+            if tls.selected_alpn_protocol() == "h2":
+                self._become_http2()
+                return
         self._deadline.set(limits.receive_timeout)
+
+    def _become_http2(self) -> None:
+        """The client speaks nothing else."""
+        from tiffin.net.http2 import Http2
+
+        successor = Http2(self.server, self.peer, self._certificate)
+        self.server.connections.discard(self)
+        self.server.connections.add(successor)
+        self.transport.set_protocol(successor)
+        successor.connection_made(self.transport)
+
+    @property
+    def tasks(self) -> Sequence[asyncio.Task[None]]:
+        return [self.task] if self.task is not None else []
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lost = True
-        self.server.connections.discard(self)
-        self.server.by_peer[self.peer] -= 1
-        if not self.server.by_peer[self.peer]:
-            del self.server.by_peer[self.peer]
+        self.server.forget(self, self.peer)
         self._deadline.close()
         if self._upgraded is not None:
             self._upgraded.feed_eof()
