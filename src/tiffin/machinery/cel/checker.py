@@ -35,6 +35,7 @@ from tiffin.machinery.cel.types import (
     INT,
     STRING,
     UNSPECIFIED,
+    AnyFields,
     Type,
     is_optional,
     list_of,
@@ -108,8 +109,17 @@ class Checker:
     def _lookup(self, name: str) -> Type | None:
         """The type of a variable, or of a name that is a type."""
         found = self._scope.maps[-1].get(name[1:]) if name.startswith(".") else self._scope.get(name)
-        if found is None and (named := self._types.get(name.lstrip("."))) is not None:
+        if found is None and (named := self._named(name.lstrip("."))) is not None:
             found = type_of(named)
+        return found
+
+    def _named(self, name: str) -> Type | None:
+        """A type by name; what lies below an open struct is one, too."""
+        found = self._types.get(name)
+        if found is None and "." in name:
+            head = self._types.get(name.partition(".")[0])
+            if head is not None and isinstance(head.fields, AnyFields):
+                found = Type("struct", name, fields=head.fields)
         return found
 
     def _ident(self, node: Ident) -> None:
@@ -249,7 +259,7 @@ class Checker:
 
     def _struct(self, node: StructExpr) -> None:
         node.name = node.name.lstrip(".")
-        named = self._types.get(node.name)
+        named = self._named(node.name)
         if named is None:
             self._undeclared(node.offset, node.name)
             node.type = ERROR

@@ -62,21 +62,16 @@ def _free_name(node: Node) -> str:
 class Environment:
     """Variables, types and functions of expressions."""
 
-    def __init__(self, variables: Mapping[str, Type], libraries: Iterable[Library] | None = None, types: Iterable[Type] = ()) -> None:
-        """`libraries` are those of Kubernetes unless given; `types` are structs expressions may make by name."""
+    def __init__(self, variables: Mapping[str, Type], libraries: tuple[Library, ...] | None = None) -> None:
+        """`libraries` are those of Kubernetes v1.36 unless given. The name of a variable may have dots."""
         self._variables = dict(variables)
-        self._libraries = tuple(libraries) if libraries is not None else kubernetes()
-        self._named = tuple(types)
-        known, self._functions = merged(self._libraries)
-        self._types = known | {type_.name: type_ for type_ in self._named}
+        self._libraries = kubernetes() if libraries is None else libraries
+        self._types, self._functions = merged(self._libraries)
 
-    def extended(self, variables: Mapping[str, Type], types: Iterable[Type] = ()) -> Environment:
-        """This environment and more variables and types."""
-        other = object.__new__(Environment)
-        other._variables, other._libraries = self._variables | dict(variables), self._libraries
-        other._named = (*self._named, *types)
-        other._functions, other._types = self._functions, self._types | {type_.name: type_ for type_ in types}
-        return other
+    def extended(self, variables: Mapping[str, Type], libraries: Iterable[Library] = ()) -> Environment:
+        """This environment with more variables, and the functions and types of more libraries."""
+        more = tuple(libraries)
+        return Environment(self._variables | dict(variables), self._libraries + more)
 
     def estimate(self, program: Program) -> Range:
         """The least and the most a program can cost, by the types of this environment's variables."""

@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 from tiffin.machinery import timestamps
 from tiffin.machinery.cel.errors import EvaluationError
 from tiffin.machinery.cel.values import NANOS, Duration, Optional, Timestamp, TypedObject, checked_timestamp, type_name
-from tiffin.machinery.quantity import Quantity
 
 _time = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d))?", re.ASCII).fullmatch
 _offset = re.compile(r"([+-]?)(\d\d):(\d\d)", re.ASCII).fullmatch
@@ -86,8 +85,6 @@ def json_of(value: Any) -> Any:
             return [json_of(item) for item in value]
         case Optional():
             return json_of(value.value) if value.present else None
-        case Quantity():
-            return str(value)
     raise EvaluationError(f"unsupported conversion from '{type_name(value)}' to JSON")
 
 

@@ -4,14 +4,14 @@
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 
 from tiffin.machinery.cel.functions import Function, Library
 from tiffin.machinery.cel.types import Type
 
 
-def merged(libraries: Iterable[Library]) -> tuple[dict[str, Type], dict[str, Function]]:
+@lru_cache(maxsize=16)
+def merged(libraries: tuple[Library, ...]) -> tuple[dict[str, Type], dict[str, Function]]:
     """(types, functions) of all libraries."""
     types: dict[str, Type] = {}
     functions: dict[str, Function] = {}
@@ -26,6 +26,15 @@ def merged(libraries: Iterable[Library]) -> tuple[dict[str, Type], dict[str, Fun
 @lru_cache(maxsize=1)
 def kubernetes() -> tuple[Library, ...]:
     """The libraries of Kubernetes v1.36."""
+    from tiffin.machinery.cel.library.authz import AUTHZ
+    from tiffin.machinery.cel.library.formats import FORMATS
+    from tiffin.machinery.cel.library.lists import LISTS
+    from tiffin.machinery.cel.library.network import NETWORK
+    from tiffin.machinery.cel.library.quantity import QUANTITY
+    from tiffin.machinery.cel.library.regex import REGEX
+    from tiffin.machinery.cel.library.semver import SEMVER
     from tiffin.machinery.cel.library.standard import STANDARD
+    from tiffin.machinery.cel.library.strings import STRINGS
+    from tiffin.machinery.cel.library.urls import URLS
 
-    return (STANDARD,)
+    return (STANDARD, STRINGS, LISTS, REGEX, URLS, AUTHZ, QUANTITY, NETWORK, FORMATS, SEMVER)
