@@ -22,7 +22,7 @@ def answering(*records: str, code: str = "NOERROR", authority: tuple[str, ...] =
         made.flags |= flags
         made.answer = [dns.rrset.from_text(*record.split(" ", 4)) for record in records]
         made.authority = [dns.rrset.from_text(*record.split(" ", 4)) for record in authority]
-        return [made.to_wire()]
+        return [made.to_wire(max_size=65535)]
 
     return behave
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from tiffin.dns import message
 from tiffin.dns.message import Message
 from tiffin.dns.resolvers import Server
 from tiffin.dns.wire import MAX_MESSAGE, Malformed, Question, Rcode
 from tiffin.runtime.clock import Clock
+
+T = TypeVar("T")
 
 
 async def ask(server: Server, question: Question, flags: int, seconds: float, clock: Clock) -> tuple[Message, bytes]:
@@ -37,7 +41,7 @@ class _Deadline:
         self._passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._timer = clock.call_later(seconds, self._pass)
 
-    async def within(self, work):  # type: ignore[no-untyped-def]
+    async def within(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.ensure_future(work)
         try:
             await asyncio.wait((task, self._passed), return_when=asyncio.FIRST_COMPLETED)
