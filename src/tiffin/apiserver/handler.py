@@ -20,6 +20,8 @@ from tiffin.apiserver.aggregation.forwarding import forward
 from tiffin.apiserver.authn.authenticator import Authenticator
 from tiffin.apiserver.authn.impersonation import Impersonation, wanted_user
 from tiffin.apiserver.authz.attributes import Attributes, Decision, refusal
+from tiffin.apiserver.compression import FROM as LARGE
+from tiffin.apiserver.compression import compress
 from tiffin.apiserver.context import Query, RequestContext, RequestInfo, request_info
 from tiffin.apiserver.flowcontrol.control import FlowControl, seats_of_list
 from tiffin.apiserver.flowcontrol.level import Refused
@@ -87,6 +89,8 @@ class ApiServer:
             failed = True
             logger.exception("request %s failed: %s %s", context.audit_id, request.method, path)
             response = self._error(context, errors.internal_error(f"this is a fault of the server; its log has the cause under {context.audit_id}"))
+        if len(response.body) >= LARGE:
+            await compress(request, response)
         self._finish(context, request, response, time.perf_counter() - started)
         if context.audit is not None and self.auditor is not None:
             self.auditor.end(context.audit, response, failed)
