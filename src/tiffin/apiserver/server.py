@@ -220,7 +220,7 @@ def server_context(pki: Pki) -> ssl.SSLContext:
     context.load_cert_chain(pki.server.certificate, pki.server.key)
     context.load_verify_locations(pki.authority.certificate)
     context.verify_mode = ssl.CERT_OPTIONAL
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["http/1.1", "h2"])
     return context
 
 
