@@ -48,8 +48,13 @@ class Nft:
             if _NO_TABLE in str(error):
                 return None
             raise
-        found: list[dict[str, Any]] = orjson.loads(output)["nftables"]
-        return found
+        return parsed(output)
+
+
+def parsed(output: bytes) -> list[dict[str, Any]]:
+    """The entries of what `nft -j` printed."""
+    found: list[dict[str, Any]] = orjson.loads(output)["nftables"]
+    return found
 
 
 def nft(text: str, *arguments: str) -> bytes:

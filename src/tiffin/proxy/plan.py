@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import collapse_addresses, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 from typing import Any, NamedTuple
 
 from tiffin.machinery.object import Key, Object, meta, uid_of
@@ -102,7 +102,7 @@ def node_items(node: NodeView, config: ProxyConfig, bridge_is_seen: bool) -> dic
         "service-ranges": config.service_cidrs,
         "exempt": ("127.0.0.0/8", "::1", *config.node_local_addresses),
     }
-    return {element(_family(network), name, network): "" for name, each in networks.items() for network in each if _family(network) in families}
+    return {element(_family(network), name, _shown(ip_network(network, strict=False))): "" for name, each in networks.items() for network in each if _family(network) in families}
 
 
 class _Port:
@@ -199,7 +199,7 @@ class _Port:
         if not ranges or any(not network.prefixlen for network in networks):
             return None
         networks += [ip_network(address) for address in self._config.trusted_forwarders if _family(address) == self._family]
-        return [str(network) for network in collapse_addresses(networks)]  # type: ignore[type-var]
+        return [_shown(network) for network in collapse_addresses(networks)]  # type: ignore[type-var]
 
 
 def _numbered(chosen: Chosen) -> _Lists:
@@ -216,6 +216,11 @@ def _protocol(port: Mapping[str, Any]) -> str:
 
 def _family(address: str) -> str:
     return "ip6" if ":" in address else "ip"
+
+
+def _shown(network: IPv4Network | IPv6Network) -> str:
+    """As nft lists it: one address without its length."""
+    return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
 
 
 def _is_loopback(address: str) -> bool:
