@@ -73,8 +73,7 @@ class Cluster:
 
     def packet(self, data: bytes, stream: bool = False) -> bytes | Elsewhere:
         """As the sockets do it."""
-        kept = None if stream else self.answers.kept(data)
-        return kept or self.answers.find(data, self.records, stream=stream)
+        return self.answers.kept(data, stream) or self.answers.find(data, self.records, stream=stream)
 
     def ask(self, name: str, type: str = "A", *, stream: bool = False, payload: int | None = None, **options: Any) -> dns.message.Message:
         """The answer as dnspython reads it; asked twice, the answer that was kept must be the same."""

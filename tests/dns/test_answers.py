@@ -61,7 +61,7 @@ def test_upper_and_lower_case_come_back_as_they_were() -> None:
         answer = cluster.packet(question)
         assert isinstance(answer, bytes) and answer[12:12 + len(name)] == name
         assert dns.message.from_wire(answer).answer[0][0].to_text() == "10.96.0.8"
-    assert len(cluster.answers._kept) == 1
+    assert len(cluster.answers._kept[0]) == 1
 
 
 def test_a_zero_within_a_label_is_not_the_names_end() -> None:
@@ -127,8 +127,11 @@ def test_flags_come_back() -> None:
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tiffin.dns.answers.KEPT", 20)
+    monkeypatch.setattr("tiffin.dns.answers.MAX_BYTES", 20_000)
     cluster = Cluster()
     for n in range(100):
-        cluster.ask(f"x{n}.default.svc.cluster.local")
-        assert len(cluster.answers._kept) <= 20 and len(cluster.answers._of_service) <= 20
+        cluster.ask(f"x{n}.default.svc.cluster.local", stream=n % 3 == 0)
+        assert sum(map(len, cluster.answers._kept)) == sum(map(len, cluster.answers._of_service.values())) <= 28
+    for n in range(100):
+        cluster.put(service(f"x{n}", "10.96.0.1"))
+    assert cluster.answers._size == 0 and not any(cluster.answers._kept)

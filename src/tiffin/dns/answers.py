@@ -13,7 +13,9 @@ from tiffin.dns.metrics import Counter, Metrics
 from tiffin.dns.records import Found, Records
 from tiffin.dns.wire import IN, MAX_MESSAGE, Malformed, Query, Rcode, Type
 
-KEPT = 8192
+MAX_BYTES = 8 * 1024 * 1024
+ENTRY = 700
+"""Bytes of memory that an entry takes besides its records, about."""
 
 
 class Elsewhere(NamedTuple):
@@ -33,8 +35,10 @@ class Answers:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._kept: dict[bytes, _Kept] = {}
-        self._of_service: dict[tuple[str, str], list[bytes]] = {}
+        self._kept: tuple[dict[bytes, _Kept], dict[bytes, _Kept]] = ({}, {})
+        """Over UDP, and over TCP."""
+        self._size = 0
+        self._of_service: dict[tuple[str, str], list[tuple[bool, bytes]]] = {}
         self._turn = 0
 
     def changed(self, service: tuple[str, str] | None) -> None:
@@ -42,13 +46,13 @@ class Answers:
         if service is None:
             self._forget()
         else:
-            for key in self._of_service.pop(service, ()):
-                self._kept.pop(key, None)
+            for stream, key in self._of_service.pop(service, ()):
+                self._size -= _size(self._kept[stream].pop(key))
 
-    def kept(self, data: bytes) -> bytes | None:
-        """The answer to a UDP packet that was answered before."""
+    def kept(self, data: bytes, stream: bool = False) -> bytes | None:
+        """The answer to a question that was answered before."""
         end = data.find(b"\0", wire.HEADER)
-        found = self._kept.get(data[2:12] + data[12:end].lower() + data[end:])
+        found = self._kept[stream].get(data[2:12] + data[12:end].lower() + data[end:])
         if found is None:
             return None
         self._turn += 1
@@ -70,25 +74,35 @@ class Answers:
             return Elsewhere(query, found)
         encoded = encode(query, found.answer, MAX_MESSAGE if stream else query.limit)
         counter = self._metrics.counted(stream, query.question.type, found.answer.code, cluster=True)
-        if found.lasting and not stream:
-            self._keep(data, query, _Kept(encoded, counter), found.service)
+        if found.lasting:
+            self._keep(data, query, stream, _Kept(encoded, counter), found.service)
         self._turn += 1
         return encoded.message(data[:2], query.question.wire, self._turn)
 
-    def _keep(self, data: bytes, query: Query, kept: _Kept, service: tuple[str, str] | None) -> None:
+    def _keep(self, data: bytes, query: Query, stream: bool, kept: _Kept, service: tuple[str, str] | None) -> None:
         end = data.index(b"\0", wire.HEADER)
         if end != wire.HEADER + len(query.question.name) - 1:
             return  # a zero within a label: `kept` would take it for the name's end
-        if len(self._kept) >= KEPT:
-            self._forget()
         key = data[2:12] + data[12:end].lower() + data[end:]
-        self._kept[key] = kept
+        if key in self._kept[stream]:
+            return
+        self._size += _size(kept)
+        if self._size > MAX_BYTES:
+            self._forget()
+            self._size = _size(kept)
+        self._kept[stream][key] = kept
         if service is not None:
-            self._of_service.setdefault(service, []).append(key)
+            self._of_service.setdefault(service, []).append((stream, key))
 
     def _forget(self) -> None:
-        self._kept.clear()
+        for kept in self._kept:
+            kept.clear()
         self._of_service.clear()
+        self._size = 0
+
+
+def _size(kept: _Kept) -> int:
+    return ENTRY + len(kept.encoded.addresses) + len(kept.encoded.tail)
 
 
 def _refused(query: Query) -> Rcode | None:

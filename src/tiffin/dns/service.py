@@ -35,6 +35,9 @@ class Service:
 
     def handle(self, data: bytes, source: str, *, stream: bool, send: Send) -> bool:
         """Gives the answer, if there is one, to `send`, now or later; true when it is to come."""
+        if stream and (answer := self._answers.kept(data, stream)) is not None:
+            send(answer)
+            return False
         try:
             found = self._answers.find(data, self._records, stream=stream)
         except wire.Ignored:

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 IDLE = 10.0
 CONNECTIONS, OF_ONE = 256, 32
 OPEN_QUESTIONS = 64
+BURST = 64
+"""Questions taken from one connection before others have their turn."""
 
 
 class TcpServer:
@@ -66,6 +68,7 @@ class TcpConnection(asyncio.Protocol):
         self._questions = 0
         self._reading, self._writable = True, True
         self._timer: Timer | None = None
+        self._more: asyncio.Handle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -102,14 +105,21 @@ class TcpConnection(asyncio.Protocol):
             self._transport.abort()
 
     def _take_questions(self) -> None:
-        """All that are complete, as long as there is room for their answers."""
-        while self._writable and self._questions < OPEN_QUESTIONS and self._transport and len(self._received) >= 2:
+        """Those that are complete, as long as there is room for their answers."""
+        if self._more:
+            self._more.cancel()
+        self._more = None
+        for _ in range(BURST):
+            if not (self._writable and self._questions < OPEN_QUESTIONS and self._transport and len(self._received) >= 2):
+                break
             end = 2 + int.from_bytes(self._received[:2], "big")
             if len(self._received) < end:
                 break
             data = bytes(self._received[2:end])
             del self._received[:end]
             self._take(data)
+        else:
+            self._more = asyncio.get_running_loop().call_soon(self._take_questions)
         self._read_or_wait()
 
     def _take(self, data: bytes) -> None:
