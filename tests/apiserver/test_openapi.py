@@ -10,7 +10,7 @@ import pytest
 from tiffin.api.kind import Kind, builtin_kinds
 from tiffin.apiserver import openapi_schemas
 from tiffin.apiserver.openapi import openapi_v2, openapi_v3, openapi_v3_index
-from tiffin.apiserver.registry import Registry
+from tiffin.apiserver.registry import Registry, Served
 from tiffin.machinery.structural import custom_type
 
 SCHEMA = {"type": "object", "properties": {"spec": {"type": "object", "description": "What is wanted.", "properties": {
@@ -20,7 +20,8 @@ SCHEMA = {"type": "object", "properties": {"spec": {"type": "object", "descripti
 @pytest.fixture(scope="module")
 def registry() -> Registry:
     registry = Registry(builtin_kinds())
-    registry.add(Kind(group="stable.example.com", version="v1", kind="Thing", plural="things", schema=""), {"v1": custom_type(SCHEMA, "Thing")})
+    thing = Served(Kind(group="stable.example.com", version="v1", kind="Thing", plural="things", schema=""), None, custom_type(SCHEMA, "Thing"))
+    registry.add_custom(thing, [thing])
     return registry
 
 

@@ -106,6 +106,8 @@ class Subresource:
     """The body that stands for an object in an update through this subresource, for those who admit it."""
     taken: Callable[[Object, Object], Object] | None = None
     """The object (the first) with what such a body (the second) says."""
+    replicas: tuple[str, ...] = ("spec", "replicas")
+    """Where the object has the replicas that a Scale shows."""
 
 
 @dataclass(frozen=True, slots=True)

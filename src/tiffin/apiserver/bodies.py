@@ -6,12 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
+
 from tiffin.apiserver.context import RequestContext
 from tiffin.apiserver.negotiate import JSON, PROTOBUF, YAML
 from tiffin.apiserver.registry import Served
 from tiffin.machinery import errors
 from tiffin.machinery.decode import DecodeError, Problem, decode_object, parse_json, parse_yaml, strict_error, strict_problems
 from tiffin.machinery.errors import ApiError
+from tiffin.machinery.field import invalid
 from tiffin.machinery.object import Object
 from tiffin.machinery.protodecode import parse_protobuf
 from tiffin.machinery.protolayout import message_of
@@ -72,8 +75,12 @@ def read_object(context: RequestContext, served: Served, body: bytes) -> Object:
     if served.custom and media_type(context) == PROTOBUF:
         raise errors.unsupported_media_type(UNKNOWN_FORMAT.removesuffix(f", {PROTOBUF}"))
     obj, problems = parse_body(context, body, context.field_validation != "Ignore", kind.kind)
-    _check_kind(obj, kind.kind, served.api_version, body)
-    problems = strict_problems(problems, decode_typed(obj, served.type, kind.kind, served.resource.version))
+    if served.form is not None:
+        _check_custom_kind(obj, served, body)
+        problems = [*problems, *decode_served(obj, served)]  # repeated fields of the text, then unknown ones of the object
+    else:
+        _check_kind(obj, kind.kind, served.api_version, body)
+        problems = strict_problems(problems, decode_served(obj, served))
     report(context, kind.kind, served.resource.version, problems)
     return obj
 
@@ -93,11 +100,36 @@ def as_typed(context: RequestContext, obj: Object, problems: list[Problem], gvk:
     return obj
 
 
+def decode_served(obj: Object, served: Served) -> list[Problem]:
+    """Brings an object of a served version into form, in place; answers the unknown fields that were dropped."""
+    try:
+        return served.decode(obj)
+    except DecodeError as error:
+        kind = served.kind.kind
+        raise errors.bad_request(f'{kind} in version "{served.resource.version}" cannot be handled as a {kind}: {error}') from None
+
+
 def decode_typed(obj: Object, type: Type, kind: str, version: str) -> list[Problem]:
     try:
         return decode_object(obj, type)
     except DecodeError as error:
         raise errors.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from None
+
+
+def _check_custom_kind(obj: Object, served: Served, body: bytes) -> None:
+    """Custom resources have to say what they are: their kind is validated, not decoded."""
+    wanted = served.kind.kind
+    if isinstance(obj, dict):
+        for name in ("kind", "apiVersion"):
+            if not obj.get(name) and isinstance(obj.get(name), (str, type(None))):
+                text = (body if body[:1] == b"{" else orjson.dumps(obj)).decode(errors="replace")
+                raise unrecognized(wanted, f"Object '{name[0].upper() + name[1:] if name == 'kind' else name}' is missing in '{text}'", body)
+    given = obj.get("kind") if isinstance(obj, dict) else None
+    _check_kind({**obj, "kind": wanted} if isinstance(given, str) else obj, wanted, served.api_version, body)
+    if given != wanted:
+        metadata = obj.get("metadata")
+        called = metadata.get("name") if isinstance(metadata, dict) else ""
+        raise errors.invalid(str(given), served.kind.group, called or "", [invalid("kind", given, f"must be {wanted}")])
 
 
 def _check_kind(obj: Object, kind: str, api_version: str, body: bytes) -> None:

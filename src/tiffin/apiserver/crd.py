@@ -1,28 +1,32 @@
 """Serving custom resources: the registry follows the CustomResourceDefinitions.
 
 A definition whose names are taken by no other is accepted: its conditions say so, and from the same moment its resources are
-served. When a definition is deleted, its finalizer keeps it until its objects are gone; no new ones are taken meanwhile.
+served. When its spec changes they are served by the new one at once. When a definition is deleted, its finalizer keeps it until its
+objects are gone; no new ones are taken meanwhile.
 """
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import orjson
 
-from tiffin.api.apiextensions.custom import kind_of
+from tiffin.api.apiextensions.conditions import is_true, set_condition, settled_status
+from tiffin.api.apiextensions.custom import versions_of
 from tiffin.apiserver.context import Query, RequestContext, RequestInfo
+from tiffin.apiserver.conversion import WebhookConverter
 from tiffin.apiserver.deletion import DeleteOptions
 from tiffin.apiserver.registry import Registry, Served
+from tiffin.apiserver.storedform import Family, StoredForm
 from tiffin.apiserver.user import AUTHENTICATED, MASTERS, User
+from tiffin.apiserver.webhooks.client import WebhookClient
 from tiffin.apiserver.writes import Writes
 from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Key, Object, is_deleting
 from tiffin.machinery.timestamps import format_time
-from tiffin.store.mvcc import Event, EventType
+from tiffin.store.mvcc import Entry, Event, EventType
 from tiffin.store.store import Mismatch, Store, Write
 
 logger = logging.getLogger(__name__)
@@ -34,36 +38,55 @@ SERVER = User("system:apiserver", groups=(MASTERS, AUTHENTICATED))
 class CustomResources:
     """Keeps registry and definitions in step."""
 
-    def __init__(self, registry: Registry, writes: Writes, store: Store) -> None:
-        self.registry, self.writes, self.store = registry, writes, store
+    def __init__(self, registry: Registry, writes: Writes, store: Store, webhooks: WebhookClient) -> None:
+        self.registry, self.writes, self.store, self.webhooks = registry, writes, store, webhooks
         served = registry.stored(CRDS)
         assert served is not None
         self.crds: Served = served
         self._changed: asyncio.Queue[Key] = asyncio.Queue()
+        self._specs: dict[str, tuple[str, int]] = {}
+        """What is served: uid and generation of each definition."""
 
     def load(self) -> None:
         """Serves the stored definitions and follows what comes after."""
         for entry in self.store.entries(CRDS):
-            if _condition(entry.object, "Established"):
-                self._serve(entry.object)
-            self._changed.put_nowait(entry.key)
+            self._follow(entry, entry.revision)
         self.store.watch(CRDS, self.store.revision, self._seen)
 
     def _seen(self, events: Sequence[Event]) -> None:
         for event in events:
             if event.type is EventType.DELETED:
                 self.registry.remove(event.entry.key.name)
+                self._specs.pop(event.entry.key.name, None)
             else:
-                if _condition(event.entry.object, "Established"):
-                    self._serve(event.entry.object)
-                self._changed.put_nowait(event.entry.key)
+                self._follow(event.entry, self.store.revision)
 
-    def _serve(self, crd: Object) -> None:
-        made = kind_of(crd)
-        self.registry.remove(crd["metadata"]["name"])
-        if made is not None:
-            kind, types, served = made
-            self.registry.add(kind, types, served)
+    def _follow(self, entry: Entry, revision: int) -> None:
+        """Serves what a definition says, and has its status looked at."""
+        crd = entry.object
+        if is_true(crd, "Established"):
+            self._serve(crd, revision)
+        self._changed.put_nowait(entry.key)
+
+    def _serve(self, crd: Object, revision: int) -> None:
+        name, spec = crd["metadata"]["name"], (crd["metadata"]["uid"], crd["metadata"].get("generation") or 0)
+        if self._specs.get(name) != spec:
+            self.registry.remove(name)
+            self._specs[name] = spec
+            self._serve_versions(crd, revision)
+        if is_deleting(crd):
+            self.registry.close(name)
+
+    def _serve_versions(self, crd: Object, revision: int) -> None:
+        versions = versions_of(crd)
+        stored = next((version for version in versions if version.stored), None)
+        if stored is None or not any(version.served for version in versions):
+            return
+        conversion = crd["spec"].get("conversion") or {}
+        convert = WebhookConverter(self.webhooks, conversion).convert if conversion.get("strategy") == "Webhook" else None
+        family = Family({v.kind.api_version: v.structure for v in versions}, stored.kind.api_version, revision, convert)
+        made = {v.kind.version: Served(v.kind, None, v.type, StoredForm(family, v.kind.api_version)) for v in versions}
+        self.registry.add_custom(made[stored.kind.version], [made[v.kind.version] for v in versions if v.served])
 
     async def run(self) -> None:
         """Accepts names, and clears away what deleted definitions leave, for ever."""
@@ -86,77 +109,49 @@ class CustomResources:
             if CLEANUP in (crd["metadata"].get("finalizers") or ()):
                 await self._clear(key, crd)
             return
-        status = self._status(crd)
+        status = settled_status(crd, (entry.object for entry in self.store.entries(CRDS)), format_time(datetime.now(UTC)))
         if status != crd.get("status"):
-            await self._update(key, lambda new: new.__setitem__("status", status), "status")
+            await self._update_status(key, lambda new: new.__setitem__("status", status))
+            self._reconsider(key, crd)
 
-    async def _update(self, key: Key, change: Any, subresource: str = "") -> None:
+    def _reconsider(self, key: Key, crd: Object) -> None:
+        """Looks again at those of the group that wait for a name."""
+        for entry in self.store.entries(CRDS):
+            other = entry.object
+            if entry.key != key and other["spec"]["group"] == crd["spec"]["group"] and not is_true(other, "NamesAccepted"):
+                self._changed.put_nowait(entry.key)
+
+    async def _update_status(self, key: Key, change: Callable[[Object], None]) -> None:
         def transform(old: Object) -> Object:
             new: Object = orjson.loads(orjson.dumps(old))
             change(new)
             return new
 
-        sub = self.crds.kind.subresource_by_name.get(subresource)
-        await self.writes.update(_context(), self.crds, key, transform, subresource=sub, attempts=1)
+        await self.writes.update(_context(), self.crds, key, transform, subresource=self.crds.kind.subresource_by_name["status"], attempts=1)
 
-    def _status(self, crd: Object) -> Object:
-        """The status of an accepted definition, or of one whose names another one has."""
-        names, status = crd["spec"]["names"], dict(crd.get("status") or {})
-        now = format_time(datetime.now(UTC))
-        clash = self._clash(crd)
-        conditions = list(status.get("conditions") or ())
-        if clash:
-            _set(conditions, "NamesAccepted", "False", clash[0], clash[1], now)
-            if not _condition(crd, "Established"):
-                _set(conditions, "Established", "False", "NotAccepted", "not all names are accepted", now)
-        else:
-            _set(conditions, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now)
-            _set(conditions, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now)
-            status["acceptedNames"] = names
-        status["conditions"] = conditions
-        status.setdefault("acceptedNames", {"plural": "", "kind": ""})
-        storage = [v["name"] for v in crd["spec"]["versions"] if v.get("storage")]
-        status["storedVersions"] = list(dict.fromkeys([*(status.get("storedVersions") or ()), *storage]))
-        return status
-
-    def _clash(self, crd: Object) -> tuple[str, str] | None:
-        """Reason and message when another definition of the group holds one of the names."""
-        spec, own = crd["spec"], crd["metadata"]["name"]
-        for entry in self.store.entries(CRDS):
-            other = entry.object
-            accepted = (other.get("status") or {}).get("acceptedNames") or {}
-            if other["metadata"]["name"] == own or other["spec"]["group"] != spec["group"] or not accepted:
-                continue
-            names = {accepted.get("plural"), accepted.get("singular"), *(accepted.get("shortNames") or ())}
-            wanted = spec["names"]
-            for field, reason in (("plural", "PluralConflict"), ("singular", "SingularConflict")):
-                if wanted.get(field) and wanted[field] in names:
-                    return reason, f'"{wanted[field]}" is already in use'
-            for short in wanted.get("shortNames") or ():
-                if short in names:
-                    return "ShortNamesConflict", f'"{short}" is already in use'
-            for field, reason in (("kind", "KindConflict"), ("listKind", "ListKindConflict")):
-                if wanted.get(field) and wanted[field] in (accepted.get("kind"), accepted.get("listKind")):
-                    return reason, f'"{wanted[field]}" is already in use'
-        return None
+    # deletion
 
     async def _clear(self, key: Key, crd: Object) -> None:
         """Deletes the objects of a definition that goes; the last one gone, the finalizer goes too."""
         name = crd["metadata"]["name"]
+        if self.store.index.count(name) and not is_true(crd, "Terminating"):
+            await self._update_status(key, _begin_deletion)
+            return  # and again, when this change is seen
         served = self.registry.stored(name)
         for entry in list(self.store.entries(name)):
             if served is not None:
-                try:
-                    await self.writes.delete(_context(), served, entry.key, DeleteOptions())
-                except ApiError as error:
-                    if error.code != 404:
-                        raise
-        left = self.store.index.count(name)
-        if left:
+                await self._delete_object(served, entry)
+        if self.store.index.count(name):
             self._watch_last(name, key)
-            return
+        else:
+            await self._release(key)
 
-        await self._release(key)
+    async def _delete_object(self, served: Served, entry: Entry) -> None:
+        try:
+            await self.writes.delete(_context(), _as_stored(served), entry.key, DeleteOptions())
+        except ApiError as error:
+            if error.code != 404:
+                raise
 
     async def _release(self, key: Key) -> None:
         """Takes our finalizer off, and with the last one the definition itself. Nothing else changes, so nothing is validated:
@@ -171,6 +166,8 @@ class CustomResources:
             await self.store.commit(Write(CRDS, key, new if left else None, entry.revision))
         except Mismatch:
             self._changed.put_nowait(key)
+            return
+        self._reconsider(key, new)
 
     def _watch_last(self, name: str, key: Key) -> None:
         """Looks again when the last object has gone."""
@@ -183,20 +180,16 @@ class CustomResources:
         stop = self.store.watch(name, self.store.revision, sink)
 
 
+def _as_stored(served: Served) -> Served:
+    """The resource without conversion: what only goes need not be understood."""
+    return Served(served.kind, None, served.type)
+
+
+def _begin_deletion(new: Object) -> None:
+    conditions = new["status"].setdefault("conditions", [])
+    set_condition(
+        conditions, "Terminating", "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress", format_time(datetime.now(UTC)))
+
+
 def _context() -> RequestContext:
     return RequestContext(RequestInfo("update", "", True), Query({}), {"user-agent": "kube-apiserver"}, SERVER)
-
-
-def _condition(crd: Object, type: str) -> bool:
-    return any(c["type"] == type and c["status"] == "True" for c in (crd.get("status") or {}).get("conditions") or ())
-
-
-def _set(conditions: list[Object], type: str, status: str, reason: str, message: str, now: str) -> None:
-    condition: Object = {"type": type, "status": status, "lastTransitionTime": now, "reason": reason, "message": message}
-    for index, old in enumerate(conditions):
-        if old["type"] == type:
-            if old["status"] == status:
-                condition["lastTransitionTime"] = old["lastTransitionTime"]
-            conditions[index] = condition
-            return
-    conditions.append(condition)

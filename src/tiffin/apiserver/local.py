@@ -97,7 +97,7 @@ class LocalClient:
     def _copy(served: Served, obj: Object) -> Object:
         copy: Object = orjson.loads(orjson.dumps(obj))
         copy["kind"], copy["apiVersion"] = served.kind.kind, served.api_version
-        bodies.decode_typed(copy, served.type, served.kind.kind, served.resource.version)
+        bodies.decode_served(copy, served)
         copy = served.to_stored(copy)
         served.kind.default(copy)
         return copy

@@ -15,7 +15,7 @@ from tiffin.apiserver.context import RequestContext
 from tiffin.apiserver.registry import Served
 from tiffin.client.client import PatchType
 from tiffin.machinery import errors
-from tiffin.machinery.decode import DecodeError, Problem, decode_object, parse_json, parse_yaml, strict_error
+from tiffin.machinery.decode import DecodeError, Problem, parse_json, parse_yaml, strict_error
 from tiffin.machinery.field import invalid
 from tiffin.machinery.jsonpatch import apply_json_patch
 from tiffin.machinery.mergepatch import apply_merge_patch
@@ -88,7 +88,7 @@ def _decode(served: Served, result: Object, body: bytes) -> list[Problem]:
             raise _undecodable(body, f"the patched object has {field} {result[field]!r} instead of {wanted!r}")
         result[field] = wanted
     try:
-        return decode_object(result, served.type)
+        return served.decode(result)
     except DecodeError as error:
         raise _undecodable(body, str(error)) from None
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -16,6 +16,7 @@ from tiffin.apiserver.negotiate import Form, check_shape
 from tiffin.apiserver.registry import Served
 from tiffin.apiserver.render import Renderer
 from tiffin.apiserver.selection import Selection
+from tiffin.apiserver.storedform import StoredForm
 from tiffin.machinery import errors
 from tiffin.machinery.field import FieldError, forbidden, not_supported
 from tiffin.machinery.object import Key, Object
@@ -141,23 +142,32 @@ class Reads:
             raise errors.not_found(served.group_resource, key.name)
         return entry
 
-    def get(self, context: RequestContext, served: Served, form: Form) -> Response:
+    def get(self, context: RequestContext, served: Served, form: Form) -> Response | Awaitable[Response]:
         revision = parse_revision(context.query.text("resourceVersion"), 500)
         if revision > self.store.revision:
             raise _future(revision, self.store.revision)
         renderer = Renderer(served, form, context.now, context.query.text("includeObject"))
         entry = self.entry(served, key_in(served, context))
         check_shape(form, False)
+        if served.form is not None and not served.form.exact(entry):
+            return self._converted(served.form, [entry], lambda entries: renderer.entry_response(entries[0]))
         return renderer.entry_response(entry)
 
-    def list(self, context: RequestContext, served: Served, form: Form) -> Response:
+    def list(self, context: RequestContext, served: Served, form: Form) -> Response | Awaitable[Response]:
         query = context.query
         options = list_options(query, self.store.revision)
         selection = Selection(served, query)
         check_shape(form, True)
         renderer = Renderer(served, form, context.now, query.text("includeObject"))
         entries, metadata = self.page(served, context.info.namespace, selection, options)
+        if served.form is not None and not all(map(served.form.exact, entries)):
+            return self._converted(served.form, entries, lambda read: renderer.list_response(read, metadata))
         return renderer.list_response(entries, metadata)
+
+    @staticmethod
+    async def _converted(form: StoredForm, entries: Sequence[Entry], respond: Callable[[Sequence[Entry]], Response]) -> Response:
+        """The answer with entries in the version asked for, where some are stored otherwise."""
+        return respond(await form.read(entries))
 
     def page(self, served: Served, namespace: str, selection: Selection, options: ListOptions) -> tuple[Sequence[Entry], Object]:
         """The entries of one page and the list's metadata."""

@@ -13,8 +13,11 @@ from typing import Any
 import orjson
 
 from tiffin.api.kind import Column, Kind, Version
+from tiffin.apiserver.storedform import StoredForm
+from tiffin.machinery.decode import Problem, decode_object
 from tiffin.machinery.object import Object, Resource
 from tiffin.machinery.schema import Type, definition
+from tiffin.machinery.versions import version_rank
 
 GROUP_ORDER = (
     "", "apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch",
@@ -28,12 +31,18 @@ VERSION_PRIORITY = {("autoscaling", "v2"): 0, ("autoscaling", "v1"): 1}
 
 
 class Served:
-    """A resource as one group and version serve it."""
+    """A resource as one group and version serve it.
 
-    def __init__(self, kind: Kind, version: Version | None, type: Type | None = None) -> None:
-        self.kind, self.version = kind, version
+    Custom resources have a Kind per version and a `form`, which says how objects of that version are stored; the objects that
+    their Kind and the write path see are always those of the version.
+    """
+
+    def __init__(self, kind: Kind, version: Version | None, type: Type | None = None, form: StoredForm | None = None) -> None:
+        self.kind, self.version, self.form = kind, version, form
         self._type = type
         self.resource = Resource(version.group, version.version, kind.plural) if version else kind.resource
+        self.terminating = False
+        """No new objects are taken: the definition of the resource is being deleted."""
         self.storage = kind.group_resource
         """The store's name of the resource, the same for all versions."""
 
@@ -74,6 +83,10 @@ class Served:
         """Custom resources keep kind and apiVersion in list items."""
         return self._type is not None
 
+    def decode(self, obj: Object) -> list[Problem]:
+        """Brings a parsed object of this version into form, in place; answers what was dropped. Raises DecodeError."""
+        return self.form.structure.decode(obj) if self.form is not None else decode_object(obj, self.type)
+
     def from_stored(self, obj: Object) -> Object:
         """The object in this version; the stored object itself where the versions are the same."""
         return self.version.from_stored(obj) if self.version else obj
@@ -92,17 +105,26 @@ class Registry:
         for kind in kinds:
             self.add(kind)
 
-    def add(self, kind: Kind, types: dict[str, Type] | None = None, served_stored: bool = True) -> None:
-        """Serves the kind; `types` gives the types of a custom resource by version. A version not served is still stored."""
-        types = types or {}
-        stored = Served(kind, None, types.get(kind.version))
-        self._stored[kind.group_resource] = stored
-        if served_stored:
-            self._served[stored.resource] = stored
+    def add(self, kind: Kind) -> None:
+        """Serves a built-in kind in all its versions."""
+        stored = Served(kind, None)
+        self._stored[kind.group_resource] = self._served[stored.resource] = stored
         for version in kind.versions:
-            served = Served(kind, version, types.get(version.version))
+            served = Served(kind, version)
             self._served[served.resource] = served
         self.generation += 1
+
+    def add_custom(self, stored: Served, served: Iterable[Served]) -> None:
+        """Serves the versions of a custom resource; the stored one need not be among them."""
+        self._stored[stored.storage] = stored
+        self._served |= {each.resource: each for each in served}
+        self.generation += 1
+
+    def close(self, group_resource: str) -> None:
+        """Takes no new objects of a custom resource."""
+        for served in (*self._stored.values(), *self._served.values()):
+            if served.storage == group_resource:
+                served.terminating = True
 
     def remove(self, group_resource: str) -> None:
         """Stops serving a kind."""
@@ -119,6 +141,10 @@ class Registry:
 
     def all_stored(self) -> list[Served]:
         return list(self._stored.values())
+
+    def is_builtin_group(self, group: str) -> bool:
+        """Whether a kind of the group is built in."""
+        return any(key[0] == group and not served.custom for key, served in self._served.items())
 
     def __iter__(self) -> Iterator[Served]:
         return iter(list(self._served.values()))
@@ -137,14 +163,3 @@ class Registry:
 
 def _preferred_first(group: str, versions: Iterable[str]) -> list[str]:
     return sorted(versions, key=lambda version: (VERSION_PRIORITY.get((group, version), 0), version_rank(version)))
-
-
-def version_rank(version: str) -> tuple[int, int, int, str]:
-    """Sorts v2 before v1, stable before beta before alpha, and everything else last by name (kube-aware version order)."""
-    import re
-
-    match = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
-    if not match:
-        return (3, 0, 0, version)
-    stage = {None: 0, "beta": 1, "alpha": 2}[match[2]]
-    return (stage, -int(match[1]), -int(match[3] or 0), "")

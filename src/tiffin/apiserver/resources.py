@@ -54,7 +54,7 @@ class Resources:
         if kind.deprecation:
             context.warnings.append(kind.deprecation)
         if info.namespace and not kind.namespaced and not _is_own_namespace(info):
-            raise errors.path_not_found()
+            return self._unknown(context)
         if request.method == "HEAD" and info.subresource != "proxy":
             raise errors.method_not_allowed()
         if info.subresource:
@@ -63,6 +63,8 @@ class Resources:
             raise errors.path_not_found() if info.name and not kind.stored else errors.method_not_allowed()
         if (info.verb == "create") is bool(info.name) and info.verb not in ("list", "watch", "deletecollection"):
             raise errors.method_not_allowed()
+        if served.custom and kind.namespaced and not info.namespace and info.verb not in ("list", "watch"):
+            return self._unknown(context)
         if kind.namespaced and not info.namespace and info.verb not in ("list", "watch"):
             raise errors.path_not_found() if info.name else errors.method_not_allowed()
         verb: Callable[[RequestContext, Served, Request], Any] = getattr(self, f"_{info.verb}")
@@ -70,7 +72,7 @@ class Resources:
         return response if isinstance(response, Response) else await response
 
     def _unknown(self, context: RequestContext) -> Response:
-        if context.info.resource.group not in self.registry.groups():
+        if not self.registry.is_builtin_group(context.info.resource.group):
             return text(PAGE_NOT_FOUND, 404)
         raise errors.path_not_found()
 
@@ -82,7 +84,7 @@ class Resources:
         if (served.kind.namespaced and not info.namespace) or (info.rest and sub.name != "proxy"):
             raise errors.path_not_found()
         if info.verb not in sub.verbs:
-            raise errors.method_not_allowed()
+            raise _unsupported(served, info) if served.custom else errors.method_not_allowed()
         if sub.updates_object:
             return await self._object_subresource(context, served, sub, request)
         handler = self.subresources.get(sub.name)
@@ -92,7 +94,8 @@ class Resources:
 
     async def _object_subresource(self, context: RequestContext, served: Served, sub: Subresource, request: Request) -> Response:
         if context.info.verb == "get":
-            return self._get(context, served, request)
+            response = self._get(context, served, request)
+            return response if isinstance(response, Response) else await response
         if context.info.verb == "update":
             return await self._update(context, served, request, sub)
         return await self._patch(context, served, request, sub)
@@ -104,10 +107,10 @@ class Resources:
         form = negotiate(context.headers.get("accept", ""), served.custom, produced)
         return form._replace(pretty=True) if context.query.flag("pretty") else form
 
-    def _get(self, context: RequestContext, served: Served, request: Request) -> Response:
+    def _get(self, context: RequestContext, served: Served, request: Request) -> Response | Awaitable[Response]:
         return self.reads.get(context, served, self._form(context, served))
 
-    def _list(self, context: RequestContext, served: Served, request: Request) -> Response:
+    def _list(self, context: RequestContext, served: Served, request: Request) -> Response | Awaitable[Response]:
         return self.reads.list(context, served, self._form(context, served))
 
     def _watch(self, context: RequestContext, served: Served, request: Request) -> Response:
@@ -196,7 +199,7 @@ class Resources:
             new = apply(
                 base, applied, served.type, manager=context.field_manager, force=context.query.flag("force"), api_version=served.api_version,
                 subresource=sub.name if sub else "", now=format_time(context.now), reset_fields=patches.reset_fields(served, sub))
-            bodies.decode_typed(new, served.type, served.kind.kind, served.resource.version)
+            bodies.decode_served(new, served)
             new = served.to_stored(new)
             served.kind.default(new)
             return new
@@ -238,6 +241,8 @@ class Resources:
         listed = list_options(context.query, self.reads.store.revision)
         selection = Selection(served, context.query)
         entries, metadata = self.reads.page(served, context.info.namespace, selection, listed)
+        if served.form is not None:
+            entries = await served.form.read(entries)
         for entry in entries:
             try:
                 await self.writes.delete(context, served, entry.key, options)
@@ -245,6 +250,12 @@ class Resources:
                 if error.code != 404:
                     raise
         return Renderer(served, form._replace(kind="", version=""), context.now).list_response(entries, {"resourceVersion": metadata["resourceVersion"]})
+
+
+def _unsupported(served: Served, info: RequestInfo) -> errors.ApiError:
+    error = errors.method_not_allowed(f'{info.verb} is not supported on resources of kind "{served.group_resource}"')
+    error.details = {"group": served.resource.group, "kind": served.kind.plural}
+    return error
 
 
 def _is_own_namespace(info: RequestInfo) -> bool:

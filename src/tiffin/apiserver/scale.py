@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import orjson
 
+from tiffin.api.apiextensions.scalepaths import PathProblem
 from tiffin.api.autoscaling.scale import COLUMNS, apply_scale, scale_of, scale_row
 from tiffin.api.kind import Kind, Subresource
 from tiffin.apiserver import bodies, patches
@@ -24,7 +25,6 @@ from tiffin.net.http import Request, Response
 
 SCALE = ("autoscaling", "v1", "Scale")
 SCHEMA = "io.k8s.api.autoscaling.v1.Scale"
-REPLICAS = ("spec", "replicas")
 SCALE_KIND = Kind("autoscaling", "v1", "Scale", "scales", SCHEMA, columns=COLUMNS, row=scale_row)
 
 
@@ -42,22 +42,24 @@ class ScaleHandler:
             entry = self.writes.store.get(served.storage, key)
             if entry is None:
                 raise errors.not_found(served.group_resource, key.name)
-            return respond(Renderer(self.served, form, context.now).transform(scale_of(entry.object)), form)
+            if served.form is not None:
+                entry = await served.form.read_one(entry)
+            return respond(Renderer(self.served, form, context.now).transform(_shown(sub, entry.object)), form)
         applies = context.info.verb == "patch" and patches.patch_type(context, served) is PatchType.APPLY
         change = self._put(context, request) if context.info.verb == "update" else self._patch(context, served, request)
 
         def scaled(old: Object) -> Object:
-            before = scale_of(old)
-            before["metadata"]["managedFields"] = scale_entries(old["metadata"].get("managedFields") or [], REPLICAS)
+            before = _shown(sub, old)
+            before["metadata"]["managedFields"] = scale_entries(old["metadata"].get("managedFields") or [], sub.replicas)
             scale = change(before)
             _check(scale, served, key, old)
             if not applies:
                 update_managers(
                     scale, before, self.served.type, manager=context.manager, api_version="autoscaling/v1", subresource="scale", now=format_time(context.now))
-            return _scaled(old, scale, served)
+            return _scaled(old, scale, served, sub)
 
-        written = await self.writes.update(context, served, key, scaled, subresource=_scale_update(served.kind), applied=True)
-        return respond(scale_of(written.entry.object), form)
+        written = await self.writes.update(context, served, key, scaled, subresource=_scale_update(served.kind, sub), applied=True)
+        return respond(_shown(sub, written.entry.object), form)
 
     @staticmethod
     def _put(context: RequestContext, request: Request) -> Callable[[Object], Object]:
@@ -84,10 +86,18 @@ class ScaleHandler:
         return apply_to
 
 
-def _scaled(old: Object, scale: Object, served: Served) -> Object:
+def _shown(sub: Subresource, obj: Object) -> Object:
+    """The Scale of an object; 500 for a custom resource whose replicas are not where its definition says."""
+    try:
+        return (sub.shown or scale_of)(obj)
+    except PathProblem as problem:
+        raise errors.internal_error(str(problem)) from None
+
+
+def _scaled(old: Object, scale: Object, served: Served, sub: Subresource) -> Object:
     """The object with the replicas of a Scale, and its field owners with those of the Scale."""
-    new: Object = apply_scale(orjson.loads(orjson.dumps(old)), scale)
-    owners = parent_entries(old["metadata"].get("managedFields") or [], scale["metadata"].get("managedFields") or [], REPLICAS, served.api_version)
+    new: Object = (sub.taken or apply_scale)(orjson.loads(orjson.dumps(old)), scale)
+    owners = parent_entries(old["metadata"].get("managedFields") or [], scale["metadata"].get("managedFields") or [], sub.replicas, served.api_version)
     new["metadata"]["managedFields"] = owners
     new["metadata"]["resourceVersion"] = scale["metadata"].get("resourceVersion") or ""
     return new
@@ -100,14 +110,15 @@ def _check(scale: Object, served: Served, key: Key, old: Object) -> None:
             f"the name of the object ({given}) does not match the name on the URL ({key.name})" if given else
             f"the name of the object ({key.name} based on URL) was undeterminable: name must be provided")
     replicas = (scale.get("spec") or {}).get("replicas", 0)
-    if replicas < 0:
+    if replicas < 0 and not served.custom:  # a custom resource says itself that this is wrong
         raise errors.invalid("Scale", "autoscaling", key.name, [invalid("spec.replicas", replicas, "must be greater than or equal to 0")])
     uid = (scale.get("metadata") or {}).get("uid")
     if uid and uid != old["metadata"].get("uid"):
         raise uid_conflict(served, key, uid, old["metadata"].get("uid") or "")
 
 
-def _scale_update(kind: Kind) -> Subresource:
+def _scale_update(kind: Kind, sub: Subresource) -> Subresource:
     """An update of the object under the name of the scale subresource: prepared and validated as an update of the object is."""
     return Subresource(
-        "scale", updates_object=True, prepare=kind.prepare_for_update, validate=kind.validate_update, body=SCALE, shown=scale_of, taken=apply_scale)
+        "scale", updates_object=True, prepare=kind.prepare_for_update, validate=kind.validate_update, body=SCALE, shown=sub.shown or scale_of,
+        taken=sub.taken or apply_scale)

@@ -117,7 +117,7 @@ class Assembly:
         writes = Writes(self.store, admission, {SERVICES: ServiceAllocator(self.store, self.options.service_cidr, new_uid)})
         resources = Resources(self.registry, Reads(self.store), writes, Watches(self.store))
         self._install_handlers(resources, writes)
-        self.custom = CustomResources(self.registry, writes, self.store)
+        self.custom = CustomResources(self.registry, writes, self.store, self.webhooks)
         return resources
 
     def _install_handlers(self, resources: Resources, writes: Writes) -> None:

@@ -20,6 +20,7 @@ from tiffin.apiserver.reads import check_match, parse_revision
 from tiffin.apiserver.registry import Served
 from tiffin.apiserver.render import Renderer, as_protobuf, entry_protobuf
 from tiffin.apiserver.selection import Selection
+from tiffin.apiserver.storedform import StoredForm
 from tiffin.machinery import errors
 from tiffin.machinery.managedfields import zero
 from tiffin.machinery.object import Object
@@ -59,6 +60,8 @@ class Watcher:
             self.selection.name = context.info.name
         self.renderer = Renderer(served, form, context.now, query.text("includeObject"))
         self.shared = form.plain and served.version is None
+        self.unread: asyncio.Queue[Sequence[Event]] | None = asyncio.Queue() if served.form is not None and served.form.remote else None
+        """Events that have to be converted by a webhook before they are sent."""
         self.columns_sent = False
         self.writer: Writer
         self.done: asyncio.Future[None]
@@ -81,11 +84,13 @@ class Watcher:
         except TimeoutError:
             return
         gone = asyncio.ensure_future(writer.wait_closed())
+        converting = asyncio.ensure_future(self._convert_all(self.unread)) if self.unread is not None else gone
         try:
-            await asyncio.wait((self.done, gone), timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((self.done, gone, converting), timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop()
             gone.cancel()
+            converting.cancel()
 
     async def _send_initial(self) -> int:
         """Sends the present state as fast as the client takes it; gives its revision."""
@@ -93,6 +98,8 @@ class Watcher:
         if self.since > revision:
             raise FutureRevision(self.since, revision)
         entries = self.selection.select(list(self.store.entries(self.served.storage, self.namespace or None)))
+        if self.served.form is not None:
+            entries = await self.served.form.read(entries)
         async with asyncio.timeout(self.timeout):
             for start in range(0, len(entries), INITIAL_ENTRIES):
                 part = entries[start:start + INITIAL_ENTRIES]
@@ -109,11 +116,30 @@ class Watcher:
         if self.done.done():
             return
         try:
-            self._send(events)
+            if self.unread is not None:
+                self.unread.put_nowait(events)
+            else:
+                self._send(events if self.served.form is None else self._read(self.served.form, events))
         except Exception:
             logger.exception("a watch of %s broke", self.served.storage)
             self._fail(errors.internal_error("the watch cannot go on"))
             self.done.set_result(None)
+
+    @staticmethod
+    def _read(form: StoredForm, events: Sequence[Event]) -> Sequence[Event]:
+        """The events in the watched version; those that are in it already are the ones all watchers share."""
+        return [event if form.exact(event.entry) else form.read_event_now(event) for event in events]
+
+    async def _convert_all(self, unread: asyncio.Queue[Sequence[Event]]) -> None:
+        """Converts and sends what comes, in its order, until the watch ends or the webhook fails."""
+        form = self.served.form
+        assert form is not None
+        while True:
+            try:
+                self._send([await form.read_event(event) for event in await unread.get()])
+            except errors.ApiError as error:
+                self._fail(error)
+                return
 
     def _send(self, events: Sequence[Event]) -> None:
         pieces = []

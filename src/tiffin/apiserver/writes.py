@@ -98,6 +98,8 @@ class Writes:
     ) -> Written:
         """Creates `obj` (stored version, defaults applied). `name` is that of the path, for an update that creates."""
         kind = served.kind
+        if served.terminating:
+            raise errors.method_not_allowed("create not allowed while custom resource definition is terminating")
         metadata = self._own_metadata(served, obj, namespace)
         revision = metadata.pop("resourceVersion", "")
         if revision.isdecimal() and int(revision) and not name:
@@ -143,17 +145,17 @@ class Writes:
             await self.admission.validate(context, "CREATE", served, obj, None)
             metadata = obj["metadata"]
             key = Key(metadata.get("namespace", ""), metadata["name"])
-            stored = ordered(obj, kind.kind, kind.api_version)
+            stored = await self._stored(served, obj)
             current = self.store.newest(served.storage, key)
             if current is not None:
                 raise self._exists(served, key, current)
             if context.dry_run:
-                return Written(Entry(key, 0, orjson.dumps(stored), stored), True)
+                return Written(await self._read(served, Entry(key, 0, orjson.dumps(stored), stored)), True)
             try:
                 entry = (await self.store.commit(Write(served.storage, key, stored, MUST_NOT_EXIST), *self._companions(kind, stored, None)))[0]
             except Mismatch as mismatch:
                 raise self._exists(served, key, mismatch.current) from None
-            return Written(entry, True)
+            return Written(await self._read(served, entry), True)
         finally:
             release()
 
@@ -179,6 +181,21 @@ class Writes:
         hook = self.hooks.get(kind.group_resource)
         return hook.companions(new, old) if hook is not None else ()
 
+    # custom resources are stored in one version and written in any
+
+    @staticmethod
+    async def _stored(served: Served, obj: Object) -> Object:
+        """The object as it is stored."""
+        form = served.form
+        if form is None:
+            return ordered(obj, served.kind.kind, served.kind.api_version)
+        return ordered(await form.write(obj), served.kind.kind, form.family.storage)
+
+    @staticmethod
+    async def _read(served: Served, entry: Entry) -> Entry:
+        """The entry as the served version shows it."""
+        return entry if served.form is None or served.form.exact(entry) else await served.form.read_one(entry)
+
     # updating
 
     async def update(
@@ -192,10 +209,11 @@ class Writes:
             current = self.store.newest(served.storage, key)
             if current is None:
                 raise errors.not_found(served.group_resource, key.name)
-            new = transform(current.object)
+            seen = await self._read(served, current) if served.form is not None else current
+            new = transform(seen.object)
             explicit = bool((new.get("metadata") or {}).get("resourceVersion"))
             try:
-                return await self._update_once(context, served, key, new, current, subresource, applied)
+                return await self._update_once(context, served, key, new, current, seen.object, subresource, applied)
             except Mismatch as mismatch:
                 if mismatch.current is None:
                     raise errors.not_found(served.group_resource, key.name) from None
@@ -203,10 +221,11 @@ class Writes:
                     raise errors.conflict(served.group_resource, key.name, errors.MODIFIED) from None
 
     async def _update_once(
-        self, context: RequestContext, served: Served, key: Key, new: Object, current: Entry, subresource: Subresource | None, applied: bool,
+        self, context: RequestContext, served: Served, key: Key, new: Object, current: Entry, old: Object, subresource: Subresource | None,
+        applied: bool,
     ) -> Written:
-        kind, old = served.kind, current.object
-        metadata = self._check_identity(served, key, new, old)
+        kind = served.kind
+        metadata = self._check_identity(served, key, new, old, unconditional=kind.unconditional_update or (subresource is not None and bool(subresource.body)))
         take_over_metadata(metadata, old["metadata"])
         metadata["generation"] = old["metadata"].get("generation")
         await self.admission.admit(context, "UPDATE", served, new, old, subresource)
@@ -227,13 +246,13 @@ class Writes:
         finally:
             release()
 
-    def _check_identity(self, served: Served, key: Key, new: Object, old: Object) -> dict[str, Any]:
+    def _check_identity(self, served: Served, key: Key, new: Object, old: Object, unconditional: bool) -> dict[str, Any]:
         metadata = self._own_metadata(served, new, key.namespace)
         if metadata.get("name") != key.name:
             raise errors.bad_request(f"the name of the object ({metadata.get('name') or ''}) does not match the name on the URL ({key.name})")
         metadata.pop("selfLink", None)
         revision = metadata.get("resourceVersion")
-        if not revision and not served.kind.unconditional_update:
+        if not revision and not unconditional:
             raise errors.invalid(served.kind.plural, served.kind.group, key.name, [
                 FieldError("FieldValueInvalid", "metadata.resourceVersion", "Invalid value: 0: must be specified for an update")])
         if revision and not revision.isdecimal():
@@ -255,18 +274,18 @@ class Writes:
 
     async def _store_update(self, context: RequestContext, served: Served, key: Key, new: Object, current: Entry) -> Written:
         kind, old = served.kind, current.object
-        stored = ordered(new, kind.kind, kind.api_version)
+        stored = await self._stored(served, new)
         if stored == old:
             await self.store.settled(served.storage, key)
-            return Written(current)
+            return Written(await self._read(served, current))
         finished = _deletion_finished(kind, stored, old)
         if context.dry_run:
-            return Written(Entry(key, current.revision, orjson.dumps(stored), stored))
+            return Written(await self._read(served, Entry(key, current.revision, orjson.dumps(stored), stored)))
         if finished:
             await self.store.commit(Write(served.storage, key, None, current.revision), *self._companions(kind, None, old))
-            return Written(Entry(key, current.revision, orjson.dumps(stored), stored))
+            return Written(await self._read(served, Entry(key, current.revision, orjson.dumps(stored), stored)))
         entry = (await self.store.commit(Write(served.storage, key, stored, current.revision), *self._companions(kind, stored, old)))[0]
-        return Written(entry)
+        return Written(await self._read(served, entry))
 
     # deleting
 
@@ -276,7 +295,7 @@ class Writes:
             current = self.store.newest(served.storage, key)
             if current is None:
                 raise errors.not_found(served.group_resource, key.name)
-            old = current.object
+            old = (await self._read(served, current)).object
             await self.admission.admit(context, "DELETE", served, None, old)
             await self.admission.validate(context, "DELETE", served, None, old)
             check_preconditions(served.kind, key.name, old, options)
@@ -285,12 +304,12 @@ class Writes:
                 replacement = decision.replacement
                 return ordered(replacement, served.kind.kind, served.kind.api_version) if replacement else old, decision.gone
             try:
-                return await self._carry_out(served, key, current, decision)
+                return await self._carry_out(served, key, current, old, decision)
             except Mismatch as mismatch:
                 if mismatch.current is None:
                     raise errors.not_found(served.group_resource, key.name) from None
 
-    async def _carry_out(self, served: Served, key: Key, current: Entry, decision: Deletion) -> tuple[Object, bool]:
+    async def _carry_out(self, served: Served, key: Key, current: Entry, old: Object, decision: Deletion) -> tuple[Object, bool]:
         assert decision.replacement is not None
         if decision.gone and served.kind.grace_period is not None:
             marked = ordered(decision.replacement, served.kind.kind, served.kind.api_version)
@@ -298,10 +317,10 @@ class Writes:
             return marked, True
         if decision.gone:
             await self.store.commit(Write(served.storage, key, None, current.revision), *self._companions(served.kind, None, current.object))
-            return current.object, True
-        stored = ordered(decision.replacement, served.kind.kind, served.kind.api_version)
+            return old, True
+        stored = await self._stored(served, decision.replacement)
         (entry,) = await self.store.commit(Write(served.storage, key, stored, current.revision))
-        return entry.object, False
+        return (await self._read(served, entry)).object, False
 
 
 def _nothing_held() -> None:

@@ -8,6 +8,7 @@ Values are shared and never changed. Source: structured-merge-diff typed (compar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import NoneType
 from typing import Any
 
 import orjson
@@ -145,7 +146,7 @@ def _added(type: Type) -> Callable[[Any], Node]:
             return _leaf
         return _added_struct(type) if isinstance(type, Struct) else _added_map(added(type.values))
     if isinstance(type, List):
-        return (lambda values: _added_elements(type, values) if values else LEAF) if _goes_by_element(type) else _leaf
+        return (lambda values: _added_elements(type, values) if values and values.__class__ is list else LEAF) if _goes_by_element(type) else _leaf
     if isinstance(type, (Raw, SchemaOr)):
         return lambda value: _added_map(added(UNTYPED))(value) if value.__class__ is dict else LEAF
     return _leaf
@@ -155,7 +156,7 @@ def _added_struct(type: Struct) -> Callable[[Any], Node]:
     table: dict[str, tuple[str, Callable[[Any], Node]]] = {}
 
     def struct(value: Any) -> Node:
-        if not value:
+        if not value or value.__class__ is not dict:  # a custom resource is validated after its owners are noted
             return LEAF
         node = {SELF: LEAF}
         for name, item in value.items():
@@ -173,7 +174,7 @@ def _added_struct(type: Struct) -> Callable[[Any], Node]:
 
 def _added_map(inner: Callable[[Any], Node]) -> Callable[[Any], Node]:
     def mapping(value: Any) -> Node:
-        if not value:
+        if not value or value.__class__ is not dict:
             return LEAF
         node = {SELF: LEAF}
         for name, item in value.items():
@@ -195,13 +196,19 @@ def _added_elements(type: List, values: list[Any]) -> Node:
     return node
 
 
+_CONTAINERS = {dict, list, NoneType}
+
+
 def compare(type: Type, old: Any, new: Any) -> tuple[Node | None, Node | None]:
     """The nodes of what was added or changed, and of what was removed, between two present values; None where there is nothing."""
     if old is new or old == new:
         return None, None
-    if _goes_by_field(type, old, new):
+    kinds = {old.__class__, new.__class__}
+    if not kinds <= _CONTAINERS:
+        return LEAF, None
+    if list not in kinds and _goes_by_field(type, old, new):
         return compare_fields(type, old, new) if old or new else (LEAF, None)
-    if isinstance(type, List) and _goes_by_element(type):
+    if dict not in kinds and isinstance(type, List) and _goes_by_element(type):
         return _compare_elements(type, old, new) if old or new else (LEAF, None)
     return LEAF, None
 

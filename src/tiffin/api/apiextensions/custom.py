@@ -1,54 +1,72 @@
-"""The Kind that a CustomResourceDefinition describes.
+"""The Kinds that a CustomResourceDefinition describes: one per version, as each has a schema, columns and subresources of its own.
 
-A CRD becomes the same `Kind` that built-in files declare; the server treats both alike. Source: KEP-95, CRD v1 reference.
+All versions share one storage and are otherwise ordinary Kinds; the server treats them as those of built-in files. The functions
+of a version's Kind take objects of that version. Source: KEP-95, CRD v1 reference.
 """
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from tiffin.api.kind import Column, Context, Kind, Subresource, Version
+from tiffin.api.apiextensions.columns import table
+from tiffin.api.apiextensions.scalepaths import ScalePaths
+from tiffin.api.kind import Context, Kind, Subresource
+from tiffin.machinery.field import FieldError, invalid
 from tiffin.machinery.object import Object, dig
 from tiffin.machinery.schema import Type
-from tiffin.machinery.structural import custom_type
-from tiffin.machinery.table import age, name
+from tiffin.machinery.structural.decoding import Structure
+from tiffin.machinery.structural.types import custom_type
+from tiffin.machinery.versions import version_rank
+
+VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+NOT_ALL_CHECKED = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
+_BLOCKING = ("FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid")
 
 
-def kind_of(crd: Object) -> tuple[Kind, dict[str, Type], bool] | None:
-    """The Kind, the types of its versions and whether the stored version is served; None while no version is served."""
+class CustomVersion(NamedTuple):
+    """One version of a custom resource: its Kind, the rules of its schema, the type for patches, and what it is used for."""
+
+    kind: Kind
+    structure: Structure
+    type: Type
+    served: bool
+    stored: bool
+
+
+def versions_of(crd: Object) -> list[CustomVersion]:
+    """The versions of a definition, in its order; what is not served is still needed to read what was stored in it."""
     spec = crd["spec"]
-    versions: list[dict[str, Any]] = spec.get("versions") or []
-    stored = next((v for v in versions if v.get("storage")), None)
-    if stored is None or not any(v.get("served") for v in versions):
-        return None
-    types: dict[str, Type] = {v["name"]: custom_type(dig(v, "schema", "openAPIV3Schema"), f"{spec['group']}.{v['name']}.{spec['names']['kind']}") for v in versions}
-    return _kind(spec, stored, versions), types, bool(stored.get("served"))
+    return [_version(spec, version) for version in spec.get("versions") or ()]
 
 
-def _kind(spec: dict[str, Any], stored: dict[str, Any], versions: list[dict[str, Any]]) -> Kind:
-    names, group = spec["names"], spec["group"]
-    columns, row = _table(stored)
-    status = "status" in (stored.get("subresources") or {})
-    others = tuple(_version(group, v, stored["name"]) for v in versions if v.get("served") and v is not stored)
-    return Kind(
-        group=group, version=stored["name"], kind=names["kind"], plural=names["plural"], schema="",
+def _version(spec: dict[str, Any], version: dict[str, Any]) -> CustomVersion:
+    schema = dig(version, "schema", "openAPIV3Schema")
+    structure = Structure(schema)
+    names, declared = spec["names"], version.get("subresources") or {}
+    rules = _Rules(structure, ScalePaths.of(declared), "status" in declared)
+    columns, row = table(version.get("additionalPrinterColumns") or [])
+    kind = Kind(
+        group=spec["group"], version=version["name"], kind=names["kind"], plural=names["plural"], schema="",
         singular=names.get("singular") or names["kind"].lower(), namespaced=spec.get("scope") == "Namespaced",
-        short_names=tuple(names.get("shortNames") or ()), categories=tuple(names.get("categories") or ()),
-        verbs=("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"),
-        versions=others, subresources=_subresources(stored), unconditional_update=False,
-        prepare_for_create=_create(status), prepare_for_update=_update(status), columns=columns, row=row,
-        field_selectors=_selectable(stored))
+        short_names=tuple(names.get("shortNames") or ()), categories=tuple(names.get("categories") or ()), verbs=VERBS,
+        subresources=_subresources(declared, rules), unconditional_update=False, deprecation=_deprecation(spec, version),
+        default=structure.default, prepare_for_create=rules.prepare_for_create, prepare_for_update=rules.prepare_for_update,
+        validate=rules.validate, validate_update=rules.validate_update, columns=columns, row=row, field_selectors=_selectable(version))
+    type = custom_type(schema, f"{spec['group']}.{version['name']}.{names['kind']}")
+    return CustomVersion(kind, structure, type, bool(version.get("served")), bool(version.get("storage")))
 
 
-def _version(group: str, version: dict[str, Any], stored: str) -> Version:
-    """Conversion strategy None: only apiVersion differs."""
-
-    def convert(to: str) -> Callable[[Object], Object]:
-        return lambda obj: {**obj, "apiVersion": f"{group}/{to}"}
-
-    columns, _ = _table(version)
-    return Version(group, version["name"], "", convert(version["name"]), convert(stored), columns, _selectable(version))
+def _deprecation(spec: dict[str, Any], version: dict[str, Any]) -> str:
+    """What every request for a deprecated version is warned of: its own words, or the best other version by priority."""
+    if not version.get("deprecated"):
+        return ""
+    if (own := version.get("deprecationWarning")) is not None:
+        return str(own)
+    group, kind = spec["group"], spec["names"]["kind"]
+    others = [v["name"] for v in spec["versions"] if v.get("served") and not v.get("deprecated")]
+    better = [name for name in others if version_rank(name) < version_rank(version["name"])]
+    told = f"{group}/{version['name']} {kind} is deprecated"
+    return f"{told}; use {group}/{min(better, key=version_rank)} {kind}" if better else told
 
 
 def _selectable(version: dict[str, Any]) -> dict[str, Callable[[Object], str]]:
@@ -65,43 +83,19 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _subresources(version: dict[str, Any]) -> tuple[Subresource, ...]:
-    declared = version.get("subresources") or {}
+def _subresources(declared: dict[str, Any], rules: _Rules) -> tuple[Subresource, ...]:
     found = []
     if "status" in declared:
-        found.append(Subresource("status", updates_object=True, prepare=_status_update))
+        found.append(Subresource("status", updates_object=True, prepare=_prepare_status, validate=rules.validate_status))
     if "scale" in declared:
-        found.append(Subresource("scale", body=("autoscaling", "v1", "Scale")))
+        paths = rules.scale
+        assert paths is not None
+        found.append(Subresource(
+            "scale", body=("autoscaling", "v1", "Scale"), shown=paths.scale_of, taken=paths.apply, replicas=paths.replicas))
     return tuple(found)
 
 
-def _create(status: bool) -> Callable[[Object, Context], None]:
-    def prepare(obj: Object, context: Context) -> None:
-        if status:
-            obj.pop("status", None)
-        obj["metadata"]["generation"] = 1
-
-    return prepare
-
-
-def _content(obj: Object, status: bool) -> dict[str, Any]:
-    return {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata") and not (status and k == "status")}
-
-
-def _update(status: bool) -> Callable[[Object, Object, Context], None]:
-    def prepare(new: Object, old: Object, context: Context) -> None:
-        if status:
-            if "status" in old:
-                new["status"] = old["status"]
-            else:
-                new.pop("status", None)
-        if _content(new, status) != _content(old, status):
-            new["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
-
-    return prepare
-
-
-def _status_update(new: Object, old: Object, context: Context) -> None:
+def _prepare_status(new: Object, old: Object, context: Context) -> None:
     """Through /status only the status changes, and of the metadata nothing but managed fields."""
     for key in [k for k in new if k not in ("apiVersion", "kind", "metadata", "status")]:
         del new[key]
@@ -112,22 +106,61 @@ def _status_update(new: Object, old: Object, context: Context) -> None:
     new["metadata"]["resourceVersion"] = revision
 
 
-def _table(version: dict[str, Any]) -> tuple[tuple[Column, ...], Callable[[Object, datetime], list[Any]]]:
-    declared = version.get("additionalPrinterColumns") or []
-    columns = [Column("Name", format="name", description="Name must be unique within a namespace.")]
-    columns += [Column(c["name"], c["type"], c.get("format", ""), c.get("priority", 0), c.get("description", "")) for c in declared]
-    paths = [(c["jsonPath"], c["type"]) for c in declared]
-    if not declared:
-        columns.append(Column("Age", "date"))
-        paths = [(".metadata.creationTimestamp", "date")]
+class _Rules:
+    """What a version's Kind does when its objects are written."""
 
-    def row(obj: Object, now: datetime) -> list[Any]:
-        return [name(obj), *(_cell(obj, path, type, now) for path, type in paths)]
+    def __init__(self, structure: Structure, scale: ScalePaths | None, status: bool) -> None:
+        self.structure, self.scale, self.status = structure, scale, status
 
-    return tuple(columns), row
+    def prepare_for_create(self, obj: Object, context: Context) -> None:
+        if self.status:
+            obj.pop("status", None)
+        obj["metadata"]["generation"] = 1
+
+    def prepare_for_update(self, new: Object, old: Object, context: Context) -> None:
+        if self.status:
+            if "status" in old:
+                new["status"] = old["status"]
+            else:
+                new.pop("status", None)
+        if self._content(new) != self._content(old):
+            new["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
+
+    def _content(self, obj: Object) -> dict[str, Any]:
+        return {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata") and not (self.status and k == "status")}
+
+    def validate(self, obj: Object, context: Context) -> list[FieldError]:
+        errors = self.structure.violations(obj)
+        if self.scale is not None:
+            errors += self.scale.spec_violations(obj) + self.scale.status_violations(obj)
+        errors += self.structure.embedded_violations(obj) + self.structure.repeated(obj)
+        return errors + self._rule_violations(obj, None, errors)
+
+    def validate_update(self, new: Object, old: Object, context: Context) -> list[FieldError]:
+        errors = self.structure.update_violations(new, old)
+        if self.scale is not None:
+            errors += self.scale.spec_violations(new) + self.scale.status_violations(new)
+        return self._finish_update(new, old, errors)
+
+    def validate_status(self, new: Object, old: Object, context: Context) -> list[FieldError]:
+        errors = self.structure.update_violations(new, old)
+        if self.scale is not None:
+            errors += self.scale.status_violations(new)
+        return self._finish_update(new, old, errors)
+
+    def _finish_update(self, new: Object, old: Object, errors: list[FieldError]) -> list[FieldError]:
+        errors += self.structure.embedded_violations(new)
+        repeated = self.structure.repeated(new)
+        if repeated and not self.structure.repeated(old):
+            errors += repeated
+        return errors + self._rule_violations(new, old, errors)
+
+    def _rule_violations(self, new: Object, old: Object | None, errors: list[FieldError]) -> list[FieldError]:
+        """What the CEL rules of the schema say; they are not asked about an object whose form is wrong."""
+        if not self.structure.has_rules:
+            return []
+        if any(error.reason in _BLOCKING for error in errors):
+            return [invalid("<nil>", None, NOT_ALL_CHECKED)]
+        return self.structure.rule_violations(new, old)
 
 
-def _cell(obj: Object, path: str, type: str, now: datetime) -> Any:
-    if path == ".metadata.creationTimestamp":
-        return age(obj, now)
-    return dig(obj, *[part for part in path.split(".") if part])

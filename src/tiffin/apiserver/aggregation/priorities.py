@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from tiffin.apiserver.registry import version_rank
 from tiffin.machinery.object import Object
+from tiffin.machinery.versions import version_rank
 
 FIRST = "apiregistration.k8s.io"
 """Comes before all others, has no APIService."""
