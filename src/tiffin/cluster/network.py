@@ -57,6 +57,7 @@ def connect_host(layout: Layout, ranges: Ranges) -> None:
         ip.link("set", index=index, state="up")
         ip.route("replace", dst=ranges.pods, oif=index, prefsrc=ranges.gateway, scope="link")
     _allow_forwarding(layout)
+    _look_at_bridges()
     _nft(_TABLE.format(table=layout.nft_table, bridge=layout.bridge, nodes=ranges.nodes, pods=ranges.pods))
 
 
@@ -120,6 +121,13 @@ def _allow_forwarding(layout: Layout) -> None:
         FORWARDING.write_text("1\n")
 
 
+def _look_at_bridges() -> None:
+    """Has the kernel see frames between pods of one node, which keep their own addresses so when a service sent them to one another.
+    On a kernel that cannot, the proxy masquerades them."""
+    if not Path("/proc/sys/net/bridge").exists() and shutil.which("modprobe"):
+        subprocess.run(["modprobe", "--quiet", "br_netfilter"], check=False)
+
+
 def _configure_node(address: str, ranges: Ranges) -> None:
     with _iproute() as ip:
         ip.link("set", index=_link(ip, "lo"), state="up")
@@ -129,7 +137,10 @@ def _configure_node(address: str, ranges: Ranges) -> None:
         ip.route("replace", dst="default", gateway=ranges.gateway)
         ip.route("replace", dst=ranges.pods, oif=eth0, scope="link", prefsrc=address)
     # A proxied ARP answer is otherwise held back for up to 0.8 s.
-    for setting, value in {"ip_forward": "1", "conf/eth0/proxy_arp": "1", "neigh/eth0/proxy_delay": "0"}.items():
+    settings = {"ip_forward": "1", "conf/eth0/proxy_arp": "1", "neigh/eth0/proxy_delay": "0"}
+    # A pod that a service sends to a neighbour needs no advice on a shorter way; the kernel counts it against its answers "refused".
+    settings |= dict.fromkeys((f"conf/{each}/send_redirects" for each in ("all", "default", "eth0")), "0")
+    for setting, value in settings.items():
         Path("/proc/sys/net/ipv4", setting).write_text(value)
 
 
