@@ -20,6 +20,10 @@ _TABLE = """
 table ip tiffin_resolver
 delete table ip tiffin_resolver
 table ip tiffin_resolver {{
+    chain guard {{
+        type filter hook prerouting priority raw; policy accept;
+        iifname != "lo" ip daddr 127.0.0.0/8 drop
+    }}
     chain output {{
         type nat hook output priority -100; policy accept;
         ip daddr {local} meta l4proto {{ tcp, udp }} th dport 53 dnat to {server}
@@ -54,9 +58,9 @@ def redirect(namespace: Path) -> None:
 
 
 def _redirect(local: str, server: str) -> None:
-    # Otherwise the kernel drops what leaves an interface with a loopback address.
-    Path("/proc/sys/net/ipv4/conf/eth0/route_localnet").write_text("1")
     subprocess.run(["nft", "-f", "-"], input=_TABLE.format(local=local, server=server), text=True, check=True, capture_output=True)
+    # Otherwise the kernel drops what leaves an interface with a loopback address. It lets such packets in, too: hence the guard, before.
+    Path("/proc/sys/net/ipv4/conf/eth0/route_localnet").write_text("1")
 
 
 def _loopback(file: Path) -> str:
