@@ -24,6 +24,7 @@ from tiffin.machinery.cel.estimate import (
 
 AUTHORIZATION = 350_000
 _ADDRESS = Range(4, 16)
+_LONGEST_FORMAT, _LIST_CALL = 128, 11
 _NETWORK = _ADDRESS.plus(_ADDRESS).scaled(TRAVERSAL)
 
 
@@ -155,6 +156,68 @@ def _format(estimator: Estimator, overload: str, target: Known | None, args: lis
     return None if target is None else (target.size.scaled(TRAVERSAL), None)
 
 
+def _validate(estimator: Estimator, overload: str, target: Known | None, args: list[Known]) -> Estimated | None:
+    return args[0].size.scaled(TRAVERSAL).scaled(_LONGEST_FORMAT * PATTERN), None
+
+
+def _selector(estimator: Estimator, overload: str, target: Known | None, args: list[Known]) -> Estimated | None:
+    size = args[0].size
+    return fixed(10).plus(size.scaled(TRAVERSAL)).plus(size.scaled(0.5).scaled(50)), None
+
+
+def _escaped(estimator: Estimator, overload: str, target: Known | None, args: list[Known]) -> Estimated | None:
+    return args[0].size.scaled(TRAVERSAL), args[0].size
+
+
+def _library_equality(estimator: Estimator, overload: str, target: Known | None, args: list[Known]) -> Estimated | None:
+    name = args[0].type.name
+    if args[0].type != args[1].type or not name.startswith(("kubernetes.", "net.")):
+        return None
+    return (Range(1, 64).scaled(TRAVERSAL) if name == "kubernetes.NamedFormat" else ONE), None
+
+
+def _allocated(factor: float, size: Range) -> Estimated:
+    return size.scaled(factor).plus(fixed(_LIST_CALL)), size
+
+
+def _literal(known: Known, default: int) -> int:
+    value = known.node.value if isinstance(known.node, Literal) else default
+    return value if isinstance(value, int) and value >= 0 else default
+
+
+def _slice(estimator: Estimator, overload: str, target: Known | None, args: list[Known]) -> Estimated | None:
+    if target is None:
+        return None
+    return _allocated(1, fixed((_literal(args[1], target.size.most) - _literal(args[0], 0)) % 2**64))
+
+
+def _range(estimator: Estimator, overload: str, target: Known | None, args: list[Known]) -> Estimated | None:
+    return _allocated(1, fixed(_literal(args[0], UNBOUNDED)))
+
+
+def _reverse(estimator: Estimator, overload: str, target: Known | None, args: list[Known]) -> Estimated | None:
+    return None if target is None else _allocated(1, target.size)
+
+
+def _flatten(estimator: Estimator, overload: str, target: Known | None, args: list[Known]) -> Estimated | None:
+    return None if target is None else _allocated(float(_literal(args[0], UNBOUNDED)) if args else 1, target.size)
+
+
+def _self_compared(kind: str, keys: bool = False) -> CallEstimate:
+    """Every element with every other: sort, sortBy, distinct."""
+    factor = 2 + TRAVERSAL if kind in ("string", "bytes") else 2.0
+
+    def estimated(estimator: Estimator, overload: str, target: Known | None, args: list[Known]) -> Estimated | None:
+        compared = args[0] if keys else target
+        return None if compared is None else _allocated(factor, compared.size.times(compared.size))
+    return estimated
+
+
+def _quote(estimator: Estimator, overload: str, target: Known | None, args: list[Known]) -> Estimated | None:
+    size = args[0].size
+    return size.scaled(TRAVERSAL), Range(min(size.least + 2, UNBOUNDED), min(size.most * 2 + 2, UNBOUNDED))
+
+
 def _product(passes: int) -> CallEstimate:
     return lambda estimator, overload, target, args: (args[0].size.times(args[1].size).times(fixed(passes)).plus(ONE), None)
 
@@ -163,8 +226,9 @@ BY_FUNCTION: dict[str, CallEstimate] = {
     "check": _nominal(AUTHORIZATION), "url": _argument(TRAVERSAL), "replace": _replace, "split": _split, "join": _join,
     "find": _find, "findAll": _find, "cidr": _only_methods(TRAVERSAL), "isIP": _only_methods(TRAVERSAL), "isCIDR": _only_methods(TRAVERSAL),
     "ip": _ip, "ip.isCanonical": _only_methods(2 * TRAVERSAL), "containsIP": _contains_ip, "containsCIDR": _contains_cidr,
-    "quantity": _only_methods(TRAVERSAL), "isQuantity": _only_methods(TRAVERSAL),
-    "semver": _argument(TRAVERSAL), "isSemver": _argument(TRAVERSAL), "validate": _argument(TRAVERSAL)}
+    "quantity": _only_methods(TRAVERSAL), "isQuantity": _only_methods(TRAVERSAL), "semver": _only_methods(TRAVERSAL),
+    "isSemver": _only_methods(TRAVERSAL), "validate": _validate}
+BY_FUNCTION |= {"_==_": _library_equality, "fieldSelector": _selector, "labelSelector": _selector, "jsonpatch.escapeKey": _escaped}
 BY_FUNCTION |= dict.fromkeys(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"), _traversal)
 BY_FUNCTION |= dict.fromkeys(("lowerAscii", "upperAscii", "substring", "trim"), _target)
 
@@ -174,3 +238,7 @@ BY_OVERLOAD: dict[str, CallEstimate] = {
     "bytes_to_string": _to_text, "string_format": _format, "list_sets_contains_list": _product(1),
     "list_sets_intersects_list": _product(1), "list_sets_equivalent_list": _product(2)}
 BY_OVERLOAD |= {f"{word}_{kind}": _comparison for word in ("less", "less_equals", "greater", "greater_equals") for kind in ("string", "bytes")}
+BY_OVERLOAD |= {"list_slice": _slice, "list_flatten": _flatten, "list_flatten_int": _flatten, "lists_range": _range, "list_reverse": _reverse,
+                "list_distinct": _self_compared(""), "strings_quote": _quote}
+for _kind in ("int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes"):
+    BY_OVERLOAD |= {f"list_{_kind}_sort": _self_compared(_kind), f"list_{_kind}_sortByAssociatedKeys": _self_compared(_kind, keys=True)}

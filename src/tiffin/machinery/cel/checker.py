@@ -314,9 +314,12 @@ class Checker:
 
     def _validate(self, root: Node) -> None:
         """What is only asked of expressions that check: literals that can be read, lists and maps of one type."""
+        exempt = {id(below) for node in walk(root) if isinstance(node, Call) and node.function == "format" for below in walk(node)}
         for node in walk(root):
             if isinstance(node, Call):
                 self._validate_literal(node)
+            elif id(node) in exempt:
+                continue
             elif isinstance(node, ListExpr):
                 self._same_types((element, index in node.optional) for index, element in enumerate(node.elements))
             elif isinstance(node, MapExpr):

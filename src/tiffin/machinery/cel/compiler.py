@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 from tiffin.machinery.cel import loops, operators
 from tiffin.machinery.cel.ast import Call, Comprehension, Entry, Ident, ListExpr, Literal, MapExpr, Node, Select, StructExpr
 from tiffin.machinery.cel.errors import CostExceeded, EvaluationError
-from tiffin.machinery.cel.functions import Overload, dispatch
+from tiffin.machinery.cel.functions import choose
 from tiffin.machinery.cel.loops import Frame
-from tiffin.machinery.cel.runtimecost import call_cost
+from tiffin.machinery.cel.runtimecost import Cost, call_cost
 from tiffin.machinery.cel.types import Type
 from tiffin.machinery.cel.values import INT_MAX, INT_MIN, Optional, type_name
 
 LIST_COST, MAP_COST, STRUCT_COST = 10, 30, 40
+_CONVERSIONS = frozenset(("bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"))
 Code = Callable[[Frame], Any]
 
 
@@ -30,8 +31,6 @@ class Compiled(NamedTuple):
     cost: int
 
 
-_SCALARS = frozenset(("bool", "int", "uint", "double", "timestamp", "duration"))
-_OPEN = frozenset(("dyn", "param", "error", "type"))
 
 
 class Compiler:
@@ -83,6 +82,8 @@ class Compiler:
         return Compiled(_selection(operand.code, node.operand.type, node.field), operand.cost + 1)
 
     def _call(self, node: Call) -> Compiled:
+        if node.function in _CONVERSIONS and isinstance(node.args[0], Literal) and (known := _converted(node, node.args[0].value)):
+            return known
         match node.function:
             case "_&&_" | "_||_":
                 return self._logical(node)
@@ -96,21 +97,24 @@ class Compiler:
         parts = ([node.target] if node.target is not None else []) + node.args
         made = [self.node(part) for part in parts]
         cost = sum(part.cost for part in made)
+        if node.function == "@in" and (choices := _choices(parts)) is not None:
+            return Compiled(_among(made[0].code, choices), made[0].cost)
         code = _specialised(node, [part.code for part in made], parts)
         dynamic = call_cost(node, parts)
         if isinstance(dynamic, int):
-            return Compiled(code or _invocation(node, [part.code for part in made], parts), cost + dynamic)
-        return Compiled(_charged_invocation(node, [part.code for part in made], parts, dynamic), cost)
+            return Compiled(code or _invocation(node, [part.code for part in made]), cost + dynamic)
+        return Compiled(_charged_invocation(node, [part.code for part in made], dynamic), cost)
 
     def _logical(self, node: Call) -> Compiled:
         left, right = map(self.node, node.args)
         return Compiled((_and if node.function == "_&&_" else _or)(left.code, right.code, right.cost), left.cost)
 
     def _list(self, node: ListExpr) -> Compiled:
+        optional = node.optional
         made = [self.node(element) for element in node.elements]
-        if all(isinstance(element, Literal) for element in node.elements):
-            return Compiled(_constant([element.value for element in node.elements if isinstance(element, Literal)]).code, LIST_COST)
-        cost, codes, optional = sum(part.cost for part in made) + LIST_COST, [part.code for part in made], node.optional
+        if node.elements and not optional and (constants := _literals(node.elements)) is not None:
+            return _constant(constants)
+        cost, codes = sum(part.cost for part in made) + LIST_COST, [part.code for part in made]
         if not optional:
             return Compiled(lambda frame: [code(frame) for code in codes], cost)
 
@@ -171,6 +175,20 @@ class Compiler:
 
 def _constant(value: Any) -> Compiled:
     return Compiled(lambda frame: value, 0)
+
+
+def _literals(nodes: list[Node]) -> list[Any] | None:
+    """The values of nodes that are all constants."""
+    values = [node.value for node in nodes if isinstance(node, Literal)]
+    return values if len(values) == len(nodes) else None
+
+
+def _converted(node: Call, value: Any) -> Compiled | None:
+    """The constant that a conversion of a constant is; None when it fails, which is for the evaluation to say."""
+    try:
+        return _constant(choose(node.function, node.overloads, (value,))(value))
+    except EvaluationError:
+        return None
 
 
 def _variable(slot: int) -> Code:
@@ -305,17 +323,16 @@ def _specialised(node: Call, codes: list[Code], parts: list[Node]) -> Code | Non
     return None
 
 
-def _guarded(fast: Callable[[Any, Any], Any], slow: Callable[[Any, Any], Any]) -> Callable[[Code, Code], Code]:
-    """Python's operator on two values, the general one when a null was among them."""
-    def make(left: Code, right: Code) -> Code:
-        def compare(frame: Frame) -> Any:
-            one, other = left(frame), right(frame)
-            try:
-                return fast(one, other)
-            except TypeError:
-                return slow(one, other)
-        return compare
-    return make
+def _choices(parts: list[Node]) -> frozenset[str] | None:
+    """The right side of `x in ['a', 'b']`, when x and all choices are text."""
+    if parts[0].type.kind != "string" or not isinstance(parts[1], ListExpr) or parts[1].optional:
+        return None
+    constants = _literals(parts[1].elements)
+    return frozenset(constants) if constants and all(isinstance(value, str) for value in constants) else None
+
+
+def _among(wanted: Code, choices: frozenset[str]) -> Code:
+    return lambda frame: wanted(frame) in choices
 
 
 def _less(left: Code, right: Code) -> Code:
@@ -338,11 +355,7 @@ def _less_or_equal(left: Code, right: Code) -> Code:
     return compare
 
 
-_COMPARED: dict[str, Callable[[Code, Code], Code]] = {
-    "_<_": _less, "_<=_": _less_or_equal, "_>_": lambda left, right: _less_swapped(left, right), "_>=_": lambda left, right: _greater_or_equal(left, right)}
-
-
-def _less_swapped(left: Code, right: Code) -> Code:
+def _greater(left: Code, right: Code) -> Code:
     def compare(frame: Frame) -> bool:
         one, other = left(frame), right(frame)
         try:
@@ -360,6 +373,9 @@ def _greater_or_equal(left: Code, right: Code) -> Code:
         except TypeError:
             return operators.greater_or_equal(one, other)
     return compare
+
+
+_COMPARED: dict[str, Callable[[Code, Code], Code]] = {"_<_": _less, "_<=_": _less_or_equal, "_>_": _greater, "_>=_": _greater_or_equal}
 
 
 def _sum(left: Code, right: Code) -> Code:
@@ -382,13 +398,9 @@ def _difference(left: Code, right: Code) -> Code:
     return subtract
 
 
-def _candidates(node: Call) -> tuple[Overload, ...]:
-    return tuple(node.overloads)
-
-
-def _invocation(node: Call, codes: list[Code], parts: list[Node]) -> Code:
+def _invocation(node: Call, codes: list[Code]) -> Code:
     """Call a function: directly when only one overload is possible and no argument can be of another type."""
-    name, overloads = node.function, _candidates(node)
+    name, overloads = node.function, tuple(node.overloads)
     call = overloads[0].call
     if len({overload.call for overload in overloads}) == 1 and name in _TOTAL:
         if len(codes) == 2:
@@ -398,23 +410,28 @@ def _invocation(node: Call, codes: list[Code], parts: list[Node]) -> Code:
         return lambda frame: call(operand(frame))
     if len(codes) == 0:
         return lambda frame: call()
-    return lambda frame: dispatch(name, overloads, tuple([code(frame) for code in codes]))
+
+    def invoke(frame: Frame) -> Any:
+        values = tuple([code(frame) for code in codes])
+        return choose(name, overloads, values)(*values)
+    return invoke
 
 
 _TOTAL = frozenset(("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "_+_", "_-_", "_*_", "_/_", "_%_", "-_", "@in", "_[_]", "_[?_]", "dyn", "type"))
 """Functions whose implementation looks at the types of its arguments itself."""
 
 
-def _charged_invocation(node: Call, codes: list[Code], parts: list[Node], cost: Callable[[tuple[Any, ...], Any], int]) -> Code:
-    name, overloads = node.function, _candidates(node)
+def _charged_invocation(node: Call, codes: list[Code], cost: Cost) -> Code:
+    """Call a function after its arguments have told what it costs: what costs too much is not even begun."""
+    name, overloads = node.function, tuple(node.overloads)
     total = name in _TOTAL and len({overload.call for overload in overloads}) == 1
     call = overloads[0].call
 
     def invoke(frame: Frame) -> Any:
         values = tuple([code(frame) for code in codes])
-        result = call(*values) if total else dispatch(name, overloads, values)
-        frame[0] -= cost(values, result)
+        chosen = call if total else choose(name, overloads, values)
+        frame[0] -= cost(values)
         if frame[0] < 0:
             raise CostExceeded
-        return result
+        return chosen(*values)
     return invoke

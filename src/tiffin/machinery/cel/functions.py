@@ -122,9 +122,9 @@ def no_overload(name: str, values: Iterable[Any]) -> EvaluationError:
     return EvaluationError(f"no such overload: {name}({', '.join(map(type_name, values))})")
 
 
-def dispatch(name: str, overloads: Iterable[Overload], values: tuple[Any, ...]) -> Any:
-    """Call the first overload that takes the values."""
+def choose(name: str, overloads: Iterable[Overload], values: tuple[Any, ...]) -> Implementation:
+    """The first overload that takes the values. Raises EvaluationError."""
     for overload in overloads:
         if overload.takes(values):
-            return overload.call(*values)
+            return overload.call
     raise no_overload(name, values)

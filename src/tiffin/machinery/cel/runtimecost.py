@@ -10,13 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 from tiffin.machinery.cel.ast import Call, Literal, Node
-from tiffin.machinery.cel.values import TypedObject, entries, size_of
+from tiffin.machinery.cel.values import TypedObject, entries, size_of, tree_size
 
 TRAVERSAL, PATTERN = 0.1, 0.25
 _AUTHORIZATION = 350_000
+_LIST_CALL = 11
+_FREE_NODES, _MOST_NODES = 1_000, 5_000_000
 _SCALARS = frozenset(("bool", "int", "uint", "double", "timestamp", "duration", "null"))
 
-Cost = Callable[[tuple[Any, ...], Any], int]
+Cost = Callable[[tuple[Any, ...]], int]
 
 
 def _traversed(size: float) -> int:
@@ -24,24 +26,70 @@ def _traversed(size: float) -> int:
 
 
 def _first(factor: float) -> Cost:
-    return lambda values, _: math.ceil(size_of(values[0]) * factor)
+    return lambda values: math.ceil(size_of(values[0]) * factor)
 
 
-def _pattern(values: tuple[Any, ...], _: Any) -> int:
+def _pattern(values: tuple[Any, ...]) -> int:
     return _traversed(1.0 + size_of(values[0])) * math.ceil(size_of(values[1]) * PATTERN)
 
 
-def _smaller(values: tuple[Any, ...], _: Any) -> int:
-    return _traversed(min(size_of(values[0]), size_of(values[1])))
+def _smaller(values: tuple[Any, ...]) -> int:
+    cost = _traversed(min(size_of(values[0]), size_of(values[1])))
+    return cost if isinstance(values[0], str | bytes) else cost + _depth_cost(values[0])
 
 
-def _sum(values: tuple[Any, ...], _: Any) -> int:
+def _depth_cost(value: Any) -> int:
+    """What comparing nested values costs beyond Kubernetes' count, which looks at the outermost level only: nothing for small ones."""
+    nested = isinstance(value, list | dict | TypedObject) and any(isinstance(item, list | dict | TypedObject) for item in _items(value))
+    return max(0, tree_size(value, _MOST_NODES) - _FREE_NODES) // 10 if nested else 0
+
+
+def _items(value: Any) -> Any:
+    return value if isinstance(value, list) else (value if isinstance(value, dict) else value.raw).values()
+
+
+def _joined(values: tuple[Any, ...]) -> int:
+    separators = size_of(values[1]) * max(0, len(values[0]) - 1) if len(values) > 1 else 0
+    return math.ceil((sum(map(size_of, values[0])) + separators) * 2 * TRAVERSAL)
+
+
+def _formatted(values: tuple[Any, ...]) -> int:
+    tree_size(values[1], _MOST_NODES)
+    return _traversed(size_of(values[0])) + tree_cost(values[1])
+
+
+def _format(values: tuple[Any, ...]) -> int:
+    return _traversed(1.0 + size_of(values[1])) * math.ceil(values[0].pattern_size * PATTERN)
+
+
+def _selector(values: tuple[Any, ...]) -> int:
+    return 10 + _traversed(size_of(values[1])) + math.ceil(size_of(values[1]) * 0.5) * 50
+
+
+def _self_compared(at: int) -> Cost:
+    """Sorting and the like: every element with every other."""
+    def cost(values: tuple[Any, ...]) -> int:
+        items = values[at]
+        factor = 2 + TRAVERSAL if items and isinstance(items[0], str | bytes) else 2.0
+        return int(len(items) ** 2 * factor) + _LIST_CALL
+    return cost
+
+
+def _sliced(values: tuple[Any, ...]) -> int:
+    return max(0, values[2] - values[1]) + _LIST_CALL
+
+
+def _flattened(values: tuple[Any, ...]) -> int:
+    return (max(0, values[1]) if len(values) > 1 else 1) * len(values[0]) + _LIST_CALL
+
+
+def _sum(values: tuple[Any, ...]) -> int:
     if not isinstance(values[0], str | bytes):
         return 1
     return _traversed(size_of(values[0]) + size_of(values[1]))
 
 
-def _contained(values: tuple[Any, ...], _: Any) -> int:
+def _contained(values: tuple[Any, ...]) -> int:
     return _traversed(size_of(values[0])) * _traversed(size_of(values[1]))
 
 
@@ -58,15 +106,15 @@ def tree_cost(value: Any) -> int:
     return 1
 
 
-def _membership(values: tuple[Any, ...], _: Any) -> int:
+def _membership(values: tuple[Any, ...]) -> int:
     return size_of(values[1]) if isinstance(values[1], list) else 1
 
 
-def _product(values: tuple[Any, ...], _: Any) -> int:
+def _product(values: tuple[Any, ...]) -> int:
     return 1 + size_of(values[0]) * size_of(values[1])
 
 
-def _either_way(values: tuple[Any, ...], _: Any) -> int:
+def _either_way(values: tuple[Any, ...]) -> int:
     return 1 + 2 * size_of(values[0]) * size_of(values[1])
 
 
@@ -75,13 +123,17 @@ _BY_FUNCTION: dict[str, int | Cost] = {
     "_+_": _sum, "@in": _membership, "matches": _pattern, "contains": _contained, "find": _pattern, "findAll": _pattern,
     "startsWith": _first(TRAVERSAL), "endsWith": _first(TRAVERSAL), "url": _first(TRAVERSAL), "isURL": 1,
     "lowerAscii": _first(TRAVERSAL), "upperAscii": _first(TRAVERSAL), "substring": _first(TRAVERSAL), "trim": _first(TRAVERSAL),
-    "replace": _first(2 * TRAVERSAL), "split": _first(2 * TRAVERSAL), "join": lambda _, result: math.ceil(size_of(result) * 2 * TRAVERSAL),
+    "replace": _first(2 * TRAVERSAL), "split": _first(2 * TRAVERSAL), "join": _joined,
     "cidr": _first(TRAVERSAL), "isIP": _first(TRAVERSAL), "isCIDR": _first(TRAVERSAL), "ip": _first(TRAVERSAL),
     "ip.isCanonical": _first(2 * TRAVERSAL), "quantity": _first(TRAVERSAL), "isQuantity": _first(TRAVERSAL),
-    "semver": _first(TRAVERSAL), "isSemver": _first(TRAVERSAL), "validate": lambda values, _: _traversed(size_of(values[1])),
+    "semver": _first(TRAVERSAL), "isSemver": _first(TRAVERSAL), "validate": _format,
     "sets.contains": _product, "sets.intersects": _product, "sets.equivalent": _either_way,
-    "format": _first(TRAVERSAL), "strings.quote": _first(TRAVERSAL)}
-_BY_FUNCTION |= dict.fromkeys(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"), lambda values, _: tree_cost(values[0]))
+    "fieldSelector": _selector, "labelSelector": _selector, "jsonpatch.escapeKey": _first(TRAVERSAL),
+    "slice": _sliced, "flatten": _flattened, "lists.range": lambda values: values[0] + _LIST_CALL,
+    "reverse": lambda values: len(values[0]) + _LIST_CALL, "distinct": _self_compared(0), "sort": _self_compared(0),
+    "@sortByAssociatedKeys": _self_compared(1),
+    "format": _formatted, "strings.quote": _first(TRAVERSAL)}
+_BY_FUNCTION |= dict.fromkeys(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"), lambda values: tree_cost(values[0]))
 _BY_OVERLOAD: dict[str, int | Cost] = {"string_to_bytes": _first(TRAVERSAL), "bytes_to_string": _first(TRAVERSAL), "cidr_ip": 1}
 _COMPARISONS = frozenset(("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"))
 

@@ -166,7 +166,8 @@ def _number(value: Any) -> Any:
     return float(value) if type(value) is int else value
 
 
-def _bytes(value: Any) -> Any:
+def json_bytes(value: Any) -> Any:
+    """The bytes of base64 text. Raises EvaluationError."""
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError, TypeError):
@@ -177,7 +178,7 @@ def _string(schema: Schema) -> Type:
     match schema.get("format"):
         case "byte":
             length = schema.get("maxLength")
-            return _sized(BYTES, MAX_REQUEST - 2 if length is None else max(0, length), 2, _bytes)
+            return _sized(BYTES, MAX_REQUEST - 2 if length is None else max(0, length), 2, json_bytes)
         case "duration":
             return _sized(DURATION, 32, 3, parse_duration)
         case "date":

@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo
 
 from tiffin.machinery import timestamps
 from tiffin.machinery.cel.errors import EvaluationError
-from tiffin.machinery.cel.values import NANOS, Duration, Optional, Timestamp, TypedObject, checked_timestamp, type_name
+from tiffin.machinery.cel.values import NANOS, Duration, Optional, Timestamp, TypedObject, checked_timestamp, tree_size, type_name
 
 _time = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d))?", re.ASCII).fullmatch
 _offset = re.compile(r"([+-]?)(\d\d):(\d\d)", re.ASCII).fullmatch
+_MOST_VALUES = 3_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -64,8 +65,13 @@ def format_duration(value: Duration) -> str:
 def json_of(value: Any) -> Any:
     """A value as JSON: objects as they came, times and durations as text, bytes in base64, absent optionals as null.
 
-    Raises EvaluationError for what has no JSON: types, and values of libraries without text.
+    Raises EvaluationError for what has no JSON: types and values of libraries; CostExceeded for what is larger than any request.
     """
+    tree_size(value, _MOST_VALUES)
+    return _json_of(value)
+
+
+def _json_of(value: Any) -> Any:
     match value:
         case None | bool() | str() | float():
             return value
@@ -80,11 +86,11 @@ def json_of(value: Any) -> Any:
         case TypedObject():
             return value.raw
         case dict():
-            return {str(key): json_of(item) for key, item in value.items()}
+            return {str(key): _json_of(item) for key, item in value.items()}
         case list():
-            return [json_of(item) for item in value]
+            return [_json_of(item) for item in value]
         case Optional():
-            return json_of(value.value) if value.present else None
+            return _json_of(value.value) if value.present else None
     raise EvaluationError(f"unsupported conversion from '{type_name(value)}' to JSON")
 
 

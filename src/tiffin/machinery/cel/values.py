@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
-from tiffin.machinery.cel.errors import EvaluationError
+from tiffin.machinery.cel.errors import CostExceeded, EvaluationError
 from tiffin.machinery.cel.types import BOOL, BYTES, DOUBLE, DURATION, INT, LIST, MAP, NULL, STRING, TIMESTAMP, UINT, Type, type_of
 
 INT_MIN, INT_MAX, UINT_MAX = -2**63, 2**63 - 1, 2**64 - 1
@@ -107,16 +107,65 @@ class Lazy:
         return name in self._thunks
 
 
+def tree_size(value: Any, limit: int) -> int:
+    """How many values a value consists of. Raises CostExceeded beyond the limit: what shares its parts may be larger than memory."""
+    count, stack = 0, [value]
+    while stack:
+        part = stack.pop()
+        count += 1
+        if isinstance(part, list):
+            stack.extend(part)
+        elif isinstance(part, dict):
+            stack.extend(part.values())
+        elif isinstance(part, TypedObject):
+            stack.append(part.raw)
+        elif type(part) is Optional:
+            stack.append(part.value)
+        if count + len(stack) > limit:
+            raise CostExceeded
+    return count
+
+
+def identity(value: Any) -> Any:
+    """Something hashable that is equal exactly when the values are."""
+    kind = type(value)
+    if kind in _NUMBERS:
+        return ("number", value)
+    if isinstance(value, list):
+        return ("list", tuple(map(identity, value)))
+    if kind is dict or kind is TypedObject:
+        return ("map", frozenset((identity(key), identity(item)) for key, item in entries(value).items()))
+    if kind in _PLAIN:
+        return (kind, value)
+    return _Wrapped(value)
+
+
+class _Wrapped:
+    """A value without a hash, compared as values are."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Wrapped) and equal(self.value, other.value)
+
+    def __hash__(self) -> int:
+        return hash(type(self.value))
+
+
 class SetList(list[Any]):
     """A list with x-kubernetes-list-type set: order does not matter for `==`; `+` keeps what is there and adds what is new."""
 
     __slots__ = ()
 
     def plus(self, other: list[Any]) -> list[Any]:
-        return SetList([*self, *(item for item in other if not contains(self, item))])
+        known = set(map(identity, self))
+        return SetList([*self, *(item for item in other if identity(item) not in known)])
 
     def same(self, other: list[Any]) -> bool:
-        return len(self) == len(other) and all(contains(other, item) for item in self) and all(contains(self, item) for item in other)
+        return len(self) == len(other) and set(map(identity, self)) == set(map(identity, other))
 
 
 class MapList(list[Any]):
@@ -131,7 +180,7 @@ class MapList(list[Any]):
     def _by_key(self, items: list[Any]) -> dict[Any, Any]:
         def key(item: Any) -> Any:
             raw = item.raw if isinstance(item, TypedObject) else item
-            return tuple(repr(raw.get(name)) for name in self.keys) if isinstance(raw, dict) else repr(raw)
+            return tuple(identity(raw.get(name)) for name in self.keys) if isinstance(raw, dict) else identity(raw)
         return {key(item): item for item in items}
 
     def plus(self, other: list[Any]) -> list[Any]:

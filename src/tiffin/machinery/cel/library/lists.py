@@ -9,9 +9,10 @@ from itertools import pairwise
 from typing import Any
 
 from tiffin.machinery.cel import operators
-from tiffin.machinery.cel.errors import EvaluationError
+from tiffin.machinery.cel.budget import PER_CALL
+from tiffin.machinery.cel.errors import CostExceeded, EvaluationError
 from tiffin.machinery.cel.functions import Library
-from tiffin.machinery.cel.values import Duration, Uint, contains, equal, kind_of
+from tiffin.machinery.cel.values import Duration, Uint, equal, identity, kind_of
 
 LISTS = Library()
 _COMPARABLE = ("int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes")
@@ -66,6 +67,8 @@ def _flatten(items: list[Any], depth: int = 1) -> list[Any]:
     for _ in range(min(depth, 1000)):
         if not any(isinstance(item, list) for item in flat):
             break
+        if sum(len(item) if isinstance(item, list) else 1 for item in flat) > PER_CALL:
+            raise CostExceeded
         flat = [inner for item in flat for inner in (item if isinstance(item, list) else (item,))]
     return flat
 
@@ -87,11 +90,10 @@ _SORTABLE = {"int", "uint", "double", "bool", "string", "bytes", "google.protobu
 
 
 def _distinct(items: list[Any]) -> list[Any]:
-    found: list[Any] = []
+    found: dict[Any, Any] = {}
     for item in items:
-        if not contains(found, item):
-            found.append(item)
-    return found
+        found.setdefault(identity(item), item)
+    return list(found.values())
 
 
 def _range(count: int) -> list[int]:
@@ -99,11 +101,14 @@ def _range(count: int) -> list[int]:
         raise EvaluationError(f"lists.range: size must be non-negative, got {count}")
     if count > _MAX_RANGE:
         raise EvaluationError(f"lists.range: size {count} exceeds maximum allowed ({_MAX_RANGE})")
+    if count > PER_CALL:
+        raise CostExceeded
     return list(range(count))
 
 
 def _has_all(items: list[Any], wanted: list[Any]) -> bool:
-    return all(contains(items, item) for item in wanted)
+    known = set(map(identity, items))
+    return all(identity(item) in known for item in wanted)
 
 
 for _kind in _COMPARABLE:
@@ -126,4 +131,4 @@ LISTS.add("sets.contains", "list_sets_contains_list", "(list(T), list(T)) -> boo
 LISTS.add("sets.equivalent", "list_sets_equivalent_list", "(list(T), list(T)) -> bool",
           lambda one, other: _has_all(one, other) and _has_all(other, one))
 LISTS.add("sets.intersects", "list_sets_intersects_list", "(list(T), list(T)) -> bool",
-          lambda one, other: any(contains(other, item) for item in one))
+          lambda one, other: not set(map(identity, one)).isdisjoint(map(identity, other)))
