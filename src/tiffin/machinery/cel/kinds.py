@@ -59,7 +59,7 @@ def _fields(type_: schema.Struct) -> dict[str, Field]:
             if (spelled := escape(key)) and (visible := kind_type(field.type)) is not None}
 
 
-def _object(name: str, **fields: Type) -> Type:
+def _object(name: str, /, **fields: Type) -> Type:
     return object_type(f"kubernetes.{name}", {field: Field(type_, field) for field, type_ in fields.items()})
 
 
