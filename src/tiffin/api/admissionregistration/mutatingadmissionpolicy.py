@@ -2,16 +2,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tiffin.api.admissionregistration import rules
-from tiffin.api.checks import needed, one_of
+from tiffin.api.checks import one_of
 from tiffin.api.kind import Column, Context, Kind
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import start_generation, updates_spec
 from tiffin.machinery.field import FieldError, invalid, not_supported, required
 from tiffin.machinery.object import Object, dig
 from tiffin.machinery.table import age, name
+
+if TYPE_CHECKING:
+    from tiffin.api.admissionregistration.expressions import Scope
 
 PATCHES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
 _OPERATIONS = ("*", "CONNECT", "CREATE", "UPDATE")
@@ -24,6 +27,8 @@ def default(obj: Object) -> None:
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
+    from tiffin.api.admissionregistration.expressions import Scope
+
     spec = obj.get("spec") or {}
     errors = rules.failure_policy_errors(spec.get("failurePolicy"), "spec.failurePolicy")
     errors += rules.param_kind_errors(spec.get("paramKind"), "spec.paramKind")
@@ -31,17 +36,18 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
     for rule in dig(spec, "matchConstraints", "resourceRules", default=[]):
         if "DELETE" in (rule.get("operations") or ()):
             errors.append(not_supported("spec.matchConstraints.resourceRules.operations", "DELETE", _OPERATIONS))
-    errors += rules.condition_errors(spec.get("matchConditions"), "spec.matchConditions")
-    errors += rules.variable_errors(spec.get("variables"), "spec.variables")
+    scope = Scope(spec.get("paramKind") is not None)
+    errors += rules.condition_errors(spec.get("matchConditions"), "spec.matchConditions", spec.get("paramKind") is not None)
+    errors += rules.variable_errors(spec.get("variables"), "spec.variables", scope)
     mutations, policy = spec.get("mutations") or [], spec.get("reinvocationPolicy")
     if not mutations:
         errors.append(required("spec.mutations", "mutations must contain at least one item"))
     for index, mutation in enumerate(mutations):
-        errors += _mutation_errors(mutation, f"spec.mutations[{index}]")
+        errors += _mutation_errors(mutation, f"spec.mutations[{index}]", scope)
     return errors + (one_of(policy, "spec.reinvocationPolicy", ("IfNeeded", "Never")) if policy else [required("spec.reinvocationPolicy")])
 
 
-def _mutation_errors(mutation: dict[str, Any], path: str) -> list[FieldError]:
+def _mutation_errors(mutation: dict[str, Any], path: str, scope: Scope) -> list[FieldError]:
     kind = mutation.get("patchType") or ""
     if kind not in PATCHES:
         return [not_supported(f"{path}.patchType", kind, tuple(PATCHES))] if kind else [required(f"{path}.patchType")]
@@ -50,8 +56,8 @@ def _mutation_errors(mutation: dict[str, Any], path: str) -> list[FieldError]:
     if mutation.get(field) is None:
         errors.append(required(f"{path}.{field}", f"must be specified when patchType is {kind}"))
     else:
-        expression = (mutation[field].get("expression") or "").strip()
-        errors += needed(expression, f"{path}.{field}.expression", "expression is not specified")
+        text = mutation[field].get("expression") or ""
+        errors += rules.expression_errors(text, f"{path}.{field}.expression", "", lambda text: scope.mutation(kind, text))
     if mutation.get(other) is not None:
         errors.append(invalid(f"{path}.{other}", f"{{{other}}}", f"must not be specified when patchType is {kind}"))
     return errors

@@ -1,17 +1,22 @@
 """What webhooks and admission policies share: the rules that say which requests they see, conditions, selectors, defaults.
 
-Expressions are only required to be there; whether they compile is found where they are run.
+Expressions have to compile, and to evaluate to what is wanted of them. The expression engine is loaded with the first of them: most
+clusters never see one.
 """
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from tiffin.api.checks import named, needed, not_supported, one_of
+from tiffin.api.checks import named, not_supported, one_of
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, duplicate, invalid, required, too_many
 from tiffin.machinery.selectors import validate_label_selector
+
+if TYPE_CHECKING:
+    from tiffin.api.admissionregistration.expressions import Scope
 
 OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 SCOPES = ("*", "Cluster", "Namespaced")
@@ -106,13 +111,32 @@ def _resource_errors(resources: list[str], path: str) -> list[FieldError]:
     return errors
 
 
-def condition_errors(conditions: list[dict[str, Any]] | None, path: str) -> list[FieldError]:
-    conditions = conditions or []
+def expression_errors(text: str, path: str, detail: str, compile: Callable[[str], Any]) -> list[FieldError]:
+    """An expression that is missing or does not compile."""
+    if not text.strip():
+        return [required(path, detail)]
+    from tiffin.api.admissionregistration.expressions import CompilationError, violation
+
+    try:
+        compile(text)
+    except CompilationError as error:
+        return [violation(error, text, path)]
+    return []
+
+
+def condition_errors(conditions: list[dict[str, Any]] | None, path: str, params: bool = False) -> list[FieldError]:
+    """Match conditions; `params` tells whether they may speak of parameters."""
+    if not conditions:
+        return []
+    from tiffin.api.admissionregistration.expressions import CONDITION, Scope
+
+    scope = Scope(params)
     errors = [too_many(path, len(conditions), MAX_CONDITIONS)] if len(conditions) > MAX_CONDITIONS else []
     seen: set[str] = set()
     for index, condition in enumerate(conditions):
         here, called = f"{path}[{index}]", condition.get("name") or ""
-        errors += needed((condition.get("expression") or "").strip(), f"{here}.expression")
+        text = condition.get("expression") or ""
+        errors += expression_errors(text, f"{here}.expression", "", lambda text: scope.compile(text, CONDITION))
         errors += named(called, f"{here}.name", names.is_qualified_name) if called else [required(f"{here}.name")]
         if called in seen:
             errors.append(duplicate(f"{here}.name", called))
@@ -120,19 +144,17 @@ def condition_errors(conditions: list[dict[str, Any]] | None, path: str) -> list
     return errors
 
 
-def variable_errors(variables: list[dict[str, Any]] | None, path: str) -> list[FieldError]:
+def variable_errors(variables: list[dict[str, Any]] | None, path: str, scope: Scope) -> list[FieldError]:
+    """What is wrong with the variables, which `scope` gets to know."""
     errors: list[FieldError] = []
-    seen: set[str] = set()
     for index, variable in enumerate(variables or ()):
         here, called = f"{path}[{index}]", variable.get("name") or ""
         if not called:
             errors.append(required(f"{here}.name", "name is not specified"))
         elif not _identifier(called) or called in _RESERVED:
             errors.append(invalid(f"{here}.name", called, "must be a valid CEL identifier"))
-        if called in seen:
-            errors.append(duplicate(f"{here}.name", called))
-        seen.add(called)
-        errors += needed((variable.get("expression") or "").strip(), f"{here}.expression", "expression is not specified")
+        text = variable.get("expression") or ""
+        errors += expression_errors(text, f"{here}.expression", "expression is not specified", partial(scope.variable, called))
     return errors
 
 

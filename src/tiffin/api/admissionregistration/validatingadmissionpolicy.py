@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tiffin.api.admissionregistration import rules
-from tiffin.api.checks import named, needed, one_of
+from tiffin.api.checks import named, one_of
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
@@ -13,6 +13,9 @@ from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, duplicate, invalid, required
 from tiffin.machinery.object import Object, dig, name_of
 from tiffin.machinery.table import age, name
+
+if TYPE_CHECKING:
+    from tiffin.api.admissionregistration.expressions import Scope
 
 REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
 _ONE_OF = "validations or auditAnnotations must contain at least one item"
@@ -26,32 +29,39 @@ def default(obj: Object) -> None:
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
+    from tiffin.api.admissionregistration.expressions import Scope
+
     spec = obj.get("spec") or {}
     errors = rules.failure_policy_errors(spec.get("failurePolicy"), "spec.failurePolicy")
     errors += rules.param_kind_errors(spec.get("paramKind"), "spec.paramKind")
     errors += rules.constraint_errors(spec.get("matchConstraints"), "spec.matchConstraints")
-    errors += rules.condition_errors(spec.get("matchConditions"), "spec.matchConditions")
-    errors += rules.variable_errors(spec.get("variables"), "spec.variables")
+    scope = Scope(spec.get("paramKind") is not None)
+    errors += rules.condition_errors(spec.get("matchConditions"), "spec.matchConditions", spec.get("paramKind") is not None)
+    errors += rules.variable_errors(spec.get("variables"), "spec.variables", scope)
     validations, annotations = spec.get("validations") or [], spec.get("auditAnnotations") or []
     if not validations and not annotations:
         return [*errors, required("spec.validations", _ONE_OF), required("spec.auditAnnotations", _ONE_OF)]
     for index, validation in enumerate(validations):
-        errors += _validation_errors(validation, f"spec.validations[{index}]")
+        errors += _validation_errors(validation, f"spec.validations[{index}]", scope)
     seen: set[str] = set()
     for index, annotation in enumerate(annotations):
         path, key = f"spec.auditAnnotations[{index}]", annotation.get("key") or ""
-        errors += _annotation_errors(annotation, name_of(obj), path)
+        errors += _annotation_errors(annotation, name_of(obj), path, scope)
         errors += [duplicate(f"{path}.key", key)] if key in seen else []
         seen.add(key)
     return errors
 
 
-def _validation_errors(validation: dict[str, Any], path: str) -> list[FieldError]:
-    message, reason = validation.get("message") or "", validation.get("reason")
-    errors = needed((validation.get("expression") or "").strip(), f"{path}.expression", "expression is not specified")
-    if validation.get("messageExpression") and not validation["messageExpression"].strip():
-        words = "must be non-empty if specified"
-        errors.append(invalid(f"{path}.messageExpression", validation["messageExpression"], words))
+def _validation_errors(validation: dict[str, Any], path: str, scope: Scope) -> list[FieldError]:
+    from tiffin.api.admissionregistration.expressions import CONDITION, MESSAGE
+
+    message, reason, explained = validation.get("message") or "", validation.get("reason"), validation.get("messageExpression") or ""
+    errors = rules.expression_errors(
+        validation.get("expression") or "", f"{path}.expression", "expression is not specified", lambda text: scope.compile(text, CONDITION))
+    if explained and not explained.strip():
+        errors.append(invalid(f"{path}.messageExpression", explained, "must be non-empty if specified"))
+    elif explained:
+        errors += rules.expression_errors(explained, f"{path}.messageExpression", "", lambda text: scope.compile(text, MESSAGE, False))
     if message and not message.strip():
         errors.append(invalid(f"{path}.message", message, "message must be non-empty if specified"))
     elif "\n" in message or "\r" in message:
@@ -59,10 +69,13 @@ def _validation_errors(validation: dict[str, Any], path: str) -> list[FieldError
     return errors + (one_of(reason, f"{path}.reason", REASONS) if reason is not None else [])
 
 
-def _annotation_errors(annotation: dict[str, Any], policy: str, path: str) -> list[FieldError]:
-    key, expression = annotation.get("key") or "", (annotation.get("valueExpression") or "").strip()
+def _annotation_errors(annotation: dict[str, Any], policy: str, path: str, scope: Scope) -> list[FieldError]:
+    from tiffin.api.admissionregistration.expressions import ANNOTATION
+
+    key, text = annotation.get("key") or "", annotation.get("valueExpression") or ""
     errors = named(f"{policy}/{key}" if policy else key, f"{path}.key", names.is_qualified_name)
-    return errors + needed(expression, f"{path}.valueExpression", "valueExpression is not specified")
+    return errors + rules.expression_errors(
+        text, f"{path}.valueExpression", "valueExpression is not specified", lambda text: scope.compile(text, ANNOTATION))
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
