@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_lifecycle(commands)
     _add_questions(commands)
     _add_nodes(commands)
+    _add_joining(commands)
     _add_images(commands)
     _add_daemons(commands)
     return parser
@@ -48,7 +49,9 @@ def _add_lifecycle(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     up.add_argument("--store", choices=("sqlite", "memory"), help="where objects are kept: sqlite, on disk (at first), or memory, until the server ends")
     up.add_argument("--port", type=int, help="port of the API server on this machine (6443 at first; 0: any free one)")
     up.add_argument("--wait", type=_duration, default=60.0, metavar="TIME", help="how long to wait for nodes to be ready: 60s (default), 2m, 0 for not at all")
+    up.add_argument("--listen", metavar="ADDRESS", help="let other machines reach the API server, to join, at this address; none: no longer")
     _add_patience(up)
+    _add_exposure(up)
     down = _command(commands, "down", "stop the cluster and remove everything it made on this machine, but its state")
     down.add_argument("--purge", action="store_true", help="remove the state, too: objects, images, keys, logs")
     down.add_argument("--grace", type=_duration, default=10.0, metavar="TIME", help="what containers get to end by themselves (10s)")
@@ -62,11 +65,19 @@ def _add_patience(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--default-{what}-toleration-seconds", type=_count, metavar="SECONDS", help=text)
 
 
+def _add_exposure(parser: argparse.ArgumentParser) -> None:
+    """How Services are reached from outside the cluster."""
+    addresses = "where LoadBalancer services open their ports on this machine, separated by commas (127.0.0.1,::1 at first; 0.0.0.0 for the network, too)"
+    parser.add_argument("--load-balancer-address", metavar="ADDRESSES", help=addresses)
+    allow = "let Services name external IPs, by which traffic to any address can be taken over (refused at first)"
+    parser.add_argument("--allow-external-ips", action=argparse.BooleanOptionalAction, help=allow)
+
+
 def _add_questions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _command(commands, "status", "show what runs; exit code 0 only when the cluster is up")
     kubeconfig = _command(commands, "kubeconfig", "print a kubeconfig for the cluster, or merge it into a file")
     kubeconfig.add_argument("--merge", action="store_true", help="merge into $KUBECONFIG or ~/.kube/config, as `tiffin up` does")
-    _command(commands, "token", "print an administrator's bearer token")
+    _add_tokens(_command(commands, "token", "print an administrator's bearer token; or, with an action, deal with the tokens by which machines join"))
     logs = _command(commands, "logs", "show the logs of the cluster's own processes")
     logs.add_argument("component", nargs="?", help="such as server, node-1 (its agent), node-1-containerd, simulate; all of them if left out")
     logs.add_argument("-f", "--follow", action="store_true", help="go on with what is added")
@@ -74,6 +85,35 @@ def _add_questions(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     doctor = _command(commands, "doctor", "say what this machine lacks for tiffin, and the command that mends it")
     doctor.add_argument("--nodes", type=_count, default=1, metavar="N", help="0: for a cluster without containers")
     doctor.add_argument("--port", type=int, help="port the API server is to have")
+
+
+def _add_tokens(token: argparse.ArgumentParser) -> None:
+    actions = token.add_subparsers(dest="action", metavar="ACTION", title="actions")
+    create = _action(actions, "create", "make a token by which machines can join")
+    join = _action(actions, "join", "make one, and print the whole command for the other machine")
+    for command in (create, join):
+        command.add_argument("token", nargs="?", help="abcdef.0123456789abcdef; made up if left out")
+        command.add_argument("--ttl", type=_duration, default=86400.0, metavar="TIME", help="how long it is good for: 24h (default), 0 for ever")
+        command.add_argument("--usages", default="signing,authentication", help="what it is good for (signing,authentication)")
+        command.add_argument("--description", default="", help="a word to remember it by")
+    _action(actions, "list", "show the tokens there are")
+    delete = _action(actions, "delete", "withdraw tokens")
+    delete.add_argument("tokens", nargs="+", metavar="TOKEN", help="the token, or the part before its point")
+
+
+def _add_joining(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    join = _command(commands, "join", "make this machine a node of a cluster on another one")
+    join.add_argument("server", help="https://ADDRESS:PORT, as `tiffin token join` prints it over there")
+    join.add_argument("--token", required=True, help="the join token")
+    join.add_argument("--discovery-token-ca-cert-hash", action="append", metavar="sha256:HEX", help="digest of the key of the cluster's certificate authority")
+    skip = "trust whatever holds the token; whoever else holds it could pretend to be the cluster"
+    join.add_argument("--discovery-token-unsafe-skip-ca-verification", action="store_true", help=skip)
+    join.add_argument("--node-name", metavar="NAME", help="the node's name (this machine's host name)")
+    join.add_argument("--node-ip", metavar="ADDRESS", help="the address others reach this machine at (the one on the way to the server)")
+    join.add_argument("--wait", type=_duration, default=60.0, metavar="TIME", help="how long to wait for it to be ready: 60s (default), 0 for not at all")
+    leave = _command(commands, "leave", "move this machine's pods elsewhere, leave the cluster it joined, and remove everything of it here")
+    leave.add_argument("--timeout", type=_duration, default=300.0, metavar="TIME", help="how long pods and disruption budgets get (5m); 0: as long as it takes")
+    leave.add_argument("--force", action="store_true", help="leave even if pods do not go in time, or the server does not answer")
 
 
 def _add_nodes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -113,10 +153,15 @@ def _add_daemons(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     server.add_argument("--store", choices=("sqlite", "memory"), default="sqlite")
     server.add_argument("--pod-cidr")
     _add_patience(server)
+    _add_exposure(server)
+    server.add_argument("--keep-routes", action="store_true", help="give this host routes to the pods of machines that joined")
+    server.add_argument("--bridged-cidr", default="", help="network of the nodes behind this host's bridge")
     server.add_argument("--ready-fd", type=int, default=-1, help="an open pipe that gets the line `ready PORT`")
     agent = _hidden(commands, "agent", "Run one node's agent in the foreground, inside the node's network namespace.")
     agent.add_argument("--node", type=int, required=True, help="the node's number, from 1")
+    agent.add_argument("--node-name", default="", help="the node's name, on a machine that joined")
     agent.add_argument("--node-ip", required=True)
+    agent.add_argument("--bridged-cidr", default="", help="network of the nodes behind the server's bridge")
     agent.add_argument("--server", required=True, help="URL of the API server")
     agent.add_argument("--pod-cidr", required=True, help="the range of all the cluster's pods")
     agent.add_argument("--lease-seconds", type=_count, default=40, help="how long the node's Lease holds")
@@ -129,6 +174,14 @@ def _add_daemons(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
     """A command that shows in the list, with the options every command has."""
     return _with_cluster(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}."))
+
+
+def _action(actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
+    """An action of a command that can do without; which cluster is meant may be said before it, too."""
+    parser = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.add_argument("--name", default=argparse.SUPPRESS, help="the cluster's name (tiffin)")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="where its state is, if not in the usual place")
+    return parser
 
 
 def _hidden(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:

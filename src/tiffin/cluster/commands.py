@@ -11,13 +11,15 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tiffin.cluster.layout import BadClusterName, Layout, NodeLayout
 from tiffin.cluster.state import ClusterState, DamagedState, NewerState, load_state
 
 if TYPE_CHECKING:
     from tiffin.cluster import up
+
+T = TypeVar("T")
 
 
 class Failure(Exception):
@@ -51,6 +53,8 @@ def _up(layout: Layout, options: argparse.Namespace) -> int:
     from tiffin.net.pki import PkiError
 
     begun = time.monotonic()
+    if layout.joined_file.exists():
+        return _up_again(layout, options)
     try:
         state = up.settle(layout, _asked(options))
         up.link_default_place(layout)
@@ -66,6 +70,33 @@ def _up(layout: Layout, options: argparse.Namespace) -> int:
     return 0
 
 
+def _up_again(layout: Layout, options: argparse.Namespace) -> int:
+    """On a machine that joined another one's cluster."""
+    from tiffin.cluster import join, joincommands
+
+    membership = join.load(layout)
+    assert membership is not None
+    try:
+        joincommands.bring_back(layout, membership, options.wait)
+    except joincommands.CannotDo as error:
+        raise Failure(str(error)) from error
+    return 0
+
+
+def _join(layout: Layout, options: argparse.Namespace) -> int:
+    from tiffin.cluster import joincommands, up
+
+    try:
+        (joincommands.join_cluster if options.command == "join" else joincommands.leave_cluster)(layout, options)
+    except up.Refused as error:
+        for problem in error.problems:
+            _fail(f"{problem.what}; mend it with:\n    {problem.mend}")
+        return 1
+    except joincommands.CannotDo as error:
+        raise Failure(str(error)) from error
+    return 0
+
+
 def _asked(options: argparse.Namespace) -> up.Options:
     """What the command line says of the cluster's settings."""
     from tiffin.cluster import up
@@ -73,6 +104,7 @@ def _asked(options: argparse.Namespace) -> up.Options:
     return up.Options(
         options.nodes, options.simulated, options.store, options.port, options.node_monitor_grace_period,
         options.default_not_ready_toleration_seconds, options.default_unreachable_toleration_seconds,
+        options.allow_external_ips, options.load_balancer_address, up.parse_listen(options.listen),
     )
 
 
@@ -114,15 +146,23 @@ def _kubeconfig(layout: Layout, options: argparse.Namespace) -> int:
 
 
 def _token(layout: Layout, options: argparse.Namespace) -> int:
-    _state(layout)
-    print(layout.admin_token_file.read_text().strip())
+    state = _state(layout)
+    if options.action is None:
+        print(layout.admin_token_file.read_text().strip())
+        return 0
+    from tiffin.cluster import invitation
+
+    try:
+        invitation.act(layout, state, options)
+    except invitation.CannotInvite as error:
+        raise Failure(str(error)) from error
     return 0
 
 
 def _logs(layout: Layout, options: argparse.Namespace) -> int:
     from tiffin.cluster import logs
 
-    _state(layout)
+    _nodes_here(layout)
     known = logs.components(layout.log_dir)
     if options.component and options.component not in known:
         raise Failure(f"there is no log of {options.component}; there are logs of: {', '.join(known) or 'nothing'}")
@@ -163,8 +203,7 @@ def _node(layout: Layout, options: argparse.Namespace) -> int:
 def _image(layout: Layout, options: argparse.Namespace) -> int:
     from tiffin.cluster import daemons, images
 
-    state = _state(layout)
-    nodes = [layout.node(index) for index in state.running]
+    nodes = _nodes_here(layout)
     if not nodes:
         raise Failure(f"cluster {layout.name} has no nodes with containers; add one with: tiffin up --nodes 1{_named(layout)}")
     if resting := [node.name for node in nodes if daemons.runtime(node).pid() is None]:
@@ -222,7 +261,7 @@ def _doctor(layout: Layout, options: argparse.Namespace) -> int:
 
 def _server(layout: Layout, options: argparse.Namespace) -> int:
     from tiffin.cluster import entry
-    from tiffin.cluster.config import NODE_MONITOR_GRACE, POD_CIDR, TOLERATION_SECONDS, ServerConfig
+    from tiffin.cluster.config import LOAD_BALANCER_ADDRESSES, NODE_MONITOR_GRACE, POD_CIDR, TOLERATION_SECONDS, ServerConfig
 
     config = ServerConfig(
         data_dir=layout.data_dir,
@@ -234,6 +273,10 @@ def _server(layout: Layout, options: argparse.Namespace) -> int:
         node_monitor_grace=options.node_monitor_grace_period or NODE_MONITOR_GRACE,
         not_ready_toleration=_or(options.default_not_ready_toleration_seconds, TOLERATION_SECONDS),
         unreachable_toleration=_or(options.default_unreachable_toleration_seconds, TOLERATION_SECONDS),
+        allow_external_ips=bool(options.allow_external_ips),
+        load_balancer_addresses=tuple(filter(None, _or(options.load_balancer_address, LOAD_BALANCER_ADDRESSES).split(","))),
+        keep_routes=options.keep_routes,
+        bridged_cidr=options.bridged_cidr,
         ready_fd=options.ready_fd,
     )
     return entry.server(config)
@@ -249,6 +292,17 @@ def _simulate(layout: Layout, options: argparse.Namespace) -> int:
     from tiffin.cluster import entry
 
     return entry.simulator(layout, options.nodes, options.server)
+
+
+def _nodes_here(layout: Layout) -> list[NodeLayout]:
+    """The cluster's nodes on this machine; on one that joined it is the machine itself."""
+    if layout.joined_file.exists():
+        from tiffin.cluster import join
+
+        membership = join.load(layout)
+        return [membership.node(layout)] if membership else []
+    state = _state(layout)
+    return [layout.node(index) for index in state.running]
 
 
 def _state(layout: Layout) -> ClusterState:
@@ -273,7 +327,7 @@ def _welcome(layout: Layout, state: ClusterState, server: str, is_current: bool,
     print(f"    {kubectl} get pods --watch")
 
 
-def _or(value: int | None, default: int) -> int:
+def _or(value: T | None, default: T) -> T:
     return default if value is None else value
 
 
@@ -296,6 +350,8 @@ _COMMANDS: dict[str, Callable[[Layout, argparse.Namespace], int]] = {
     "token": _token,
     "logs": _logs,
     "node": _node,
+    "join": _join,
+    "leave": _join,
     "image": _image,
     "doctor": _doctor,
     "server": _server,

@@ -14,6 +14,7 @@ STATE_VERSION = 2
 SERVICE_CIDR = "10.96.0.0/16"
 POD_CIDR = "10.244.0.0/16"
 CLUSTER_DOMAIN = "cluster.local"
+LOAD_BALANCER_ADDRESSES = "127.0.0.1,::1"
 #: The tenth address of SERVICE_CIDR, by custom: every node answers for it.
 CLUSTER_DNS = "10.96.0.10"
 #: Seconds, as kube-controller-manager and kube-apiserver have them.
@@ -49,6 +50,14 @@ class ServerConfig:
     not_ready_toleration: int = TOLERATION_SECONDS
     unreachable_toleration: int = TOLERATION_SECONDS
     """Seconds that pods which say nothing of it stay on a node that is not ready, or unreachable."""
+    allow_external_ips: bool = False
+    """Whether Services may name external IPs: who may, can take over other people's traffic (CVE-2020-8554)."""
+    load_balancer_addresses: tuple[str, ...] = tuple(LOAD_BALANCER_ADDRESSES.split(","))
+    """Where the ports of Services of type LoadBalancer are opened on this machine; none: such Services stay pending."""
+    keep_routes: bool = False
+    """Whether this host gets routes to the pods of machines that joined; takes root."""
+    bridged_cidr: str = ""
+    """The network of the nodes behind this host's bridge."""
     ready_fd: int = -1
     request_log: bool = False
 

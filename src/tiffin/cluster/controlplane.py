@@ -12,6 +12,7 @@ from pathlib import Path
 from tiffin.apiserver.authz.bootstrap import controller_role
 from tiffin.apiserver.server import Assembly, Options, state_file
 from tiffin.apiserver.user import AUTHENTICATED, MASTERS, User
+from tiffin.cluster import signing
 from tiffin.cluster.config import ServerConfig
 from tiffin.controllers import all_controllers
 from tiffin.controllers.config import Config
@@ -26,6 +27,7 @@ from tiffin.store.store import Store
 
 logger = logging.getLogger(__name__)
 
+NETWORK = User("system:kube-proxy", groups=(AUTHENTICATED,))
 SCHEDULER = User("system:kube-scheduler", groups=(AUTHENTICATED,))
 
 
@@ -52,7 +54,8 @@ def controllers_for(config: ServerConfig, pki: Pki, assembly: Assembly) -> list[
         root_ca=pki.ca_pem.decode(), sign_token=lambda account, secret: assembly.issuer.legacy(account, secret["metadata"]["name"]),
         cluster_cidr=config.pod_cidr, node_cidr_mask_size=config.node_cidr_mask_size,
         service_cidr=config.service_cidr, api_address=config.advertise_address, api_port=config.port,
-        node_monitor_grace=timedelta(seconds=config.node_monitor_grace))))
+        node_monitor_grace=timedelta(seconds=config.node_monitor_grace),
+        read_request=signing.read_request, sign_certificate=signing.signer(pki), certificate_end=signing.certificate_end)))
 
 
 def controller_roles(controllers: list[Controller]) -> list[Object]:
@@ -66,7 +69,7 @@ async def serve(config: ServerConfig) -> None:
     store = Store(open_log(config))
     options = Options(
         pki, list(token_lines(config.admin_token_file)), f"{config.advertise_address}:{config.port}", config.service_cidr,
-        log_requests=config.request_log, toleration_seconds=(config.not_ready_toleration, config.unreachable_toleration))
+        log_requests=config.request_log, allow_external_ips=config.allow_external_ips, toleration_seconds=(config.not_ready_toleration, config.unreachable_toleration))
     assembly = Assembly(store, options)
     controllers = controllers_for(config, pki, assembly)
     try:
@@ -81,6 +84,10 @@ async def serve(config: ServerConfig) -> None:
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run_controllers(assembly.client_for, controllers, SystemClock()), name="controllers")
+            if config.keep_routes:
+                from tiffin.cluster.routes import Place, Routes, Site
+
+                tasks.create_task(Routes(Site(Place.HOST, "", "", config.bridged_cidr), assembly.client(NETWORK, "tiffin"), SystemClock()).run(), name="routes")
             tasks.create_task(run_scheduler(assembly.client(SCHEDULER, "kube-scheduler"), SystemClock()), name="scheduler")
     finally:
         await assembly.stop()

@@ -24,7 +24,7 @@ def ensure(layout: Layout, state: ClusterState, ranges: Ranges | None) -> Identi
 
     from tiffin.net.pki import ensure_pki
 
-    hosts = ["localhost", "127.0.0.1", "::1", *_SERVICE, str(IPv4Network(SERVICE_CIDR)[1]), *([ranges.gateway] if ranges else [])]
+    hosts = ["localhost", "127.0.0.1", "::1", *_SERVICE, str(IPv4Network(SERVICE_CIDR)[1]), *([ranges.gateway] if ranges else []), *state.listen]
     pki = ensure_pki(layout.pki_dir, hosts)
     for index in state.nodes:
         name = layout.node(index).name

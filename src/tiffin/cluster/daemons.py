@@ -4,6 +4,10 @@ A command line says everything a process is told, so that `ps` shows it and a ch
 """
 from __future__ import annotations
 
+import os
+import socket
+from collections.abc import Sequence
+
 from tiffin.cluster import containerd
 from tiffin.cluster.addresses import Ranges
 from tiffin.cluster.layout import Layout, NodeLayout
@@ -38,15 +42,36 @@ def expected(layout: Layout, state: ClusterState) -> list[Daemon]:
 
 
 def server_command(layout: Layout, state: ClusterState, ranges: Ranges | None) -> list[str]:
-    addresses = ["127.0.0.1", *([ranges.gateway] if ranges else [])]
+    addresses = ["127.0.0.1", *([ranges.gateway] if ranges else []), *present(state.listen)]
     arguments = ["server", "--name", layout.name, "--data-dir", str(layout.data_dir), "--store", state.store, "--port", str(state.port)]
-    return tiffin_command(*arguments, "--bind", ",".join(addresses), "--pod-cidr", state.pod_cidr, *_patience(state))
+    return tiffin_command(*arguments, "--bind", ",".join(addresses), "--pod-cidr", state.pod_cidr, *_patience(state), *_exposure(state), *_joining(state))
 
 
 def agent_command(node: NodeLayout, state: ClusterState, ranges: Ranges) -> list[str]:
     arguments = ["agent", "--name", node.cluster.name, "--data-dir", str(node.cluster.data_dir), "--node", str(node.index), "--pod-cidr", ranges.pods]
-    where = ["--server", f"https://{ranges.gateway}:{state.port}", "--node-ip", ranges.node(node.index)]
+    where = ["--server", f"https://{ranges.gateway}:{state.port}", "--node-ip", ranges.node(node.index), "--bridged-cidr", ranges.nodes]
     return tiffin_command(*arguments, *where, "--lease-seconds", str(lease_seconds(state)))
+
+
+def joined_agent_command(node: NodeLayout, where: Sequence[str]) -> list[str]:
+    """The agent of a machine that joined; `where` says which server it serves and from where."""
+    cluster = node.cluster
+    return tiffin_command("agent", "--name", cluster.name, "--data-dir", str(cluster.data_dir), "--node", "0", "--node-name", node.name, *where)
+
+
+def present(addresses: Sequence[str]) -> list[str]:
+    """Those that this machine has at the moment."""
+    return [address for address in addresses if _is_ours(address)]
+
+
+def _is_ours(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def lease_seconds(state: ClusterState) -> int:
@@ -70,6 +95,17 @@ def _patience(state: ClusterState) -> list[str]:
         "--default-unreachable-toleration-seconds": str(state.unreachable_toleration),
     }
     return [word for pair in given.items() for word in pair]
+
+
+def _exposure(state: ClusterState) -> list[str]:
+    """How Services are reached from outside."""
+    allowed = ["--allow-external-ips"] if state.allow_external_ips else []
+    return [*allowed, "--load-balancer-address", state.load_balancer_addresses]
+
+
+def _joining(state: ClusterState) -> list[str]:
+    """Routes are root's to make."""
+    return ["--keep-routes", "--bridged-cidr", state.node_network] if state.listen and os.geteuid() == 0 else []
 
 
 def _daemon(layout: Layout, name: str) -> Daemon:

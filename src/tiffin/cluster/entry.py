@@ -10,12 +10,13 @@ import asyncio
 import gc
 import logging
 import signal
+import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tiffin.cluster import daemons, logs, resolver
+from tiffin.cluster import daemons, logs, resolver, routes
 from tiffin.cluster.config import CLUSTER_DNS, CLUSTER_DOMAIN, SERVICE_CIDR, ServerConfig
 from tiffin.cluster.gate import pass_through
 from tiffin.cluster.layout import Layout, NodeLayout
@@ -55,7 +56,7 @@ def server(config: ServerConfig) -> int:
 
 def agent(layout: Layout, options: argparse.Namespace) -> int:
     """The agent of one node; the process is in the node's network namespace already. It begins when the gate opens."""
-    return run(lambda: _agent(layout.node(options.node), options))
+    return run(lambda: _agent(NodeLayout(layout, options.node, options.node_name), options))
 
 
 def simulator(layout: Layout, count: int, server_url: str) -> int:
@@ -98,7 +99,8 @@ async def _agent(node: NodeLayout, options: argparse.Namespace) -> None:
         cluster_domain=CLUSTER_DOMAIN,
         resolv_conf=resolver.reachable_file(),
         cgroup_root=f"/{node.cgroup}",
-        network_namespace=node.netns,
+        network_namespace=node.netns if options.node else "",
+        labels={} if options.node else {routes.JOINED: "true"},
         serving_certificate=pki / f"node-{node.name}-serving.crt",
         serving_key=pki / f"node-{node.name}-serving.key",
         client_ca=pki / "ca.crt",
@@ -109,9 +111,15 @@ async def _agent(node: NodeLayout, options: argparse.Namespace) -> None:
     rotation = asyncio.create_task(_keep_short(daemons.runtime(node).log_file))
     try:
         await pass_through(options.gate_fd)
-        await run_node(config, clients, NodeNetwork(SERVICE_CIDR, options.pod_cidr))
+        await run_node(config, clients, NodeNetwork(SERVICE_CIDR, options.pod_cidr), _site(options, node.name))
     finally:
         rotation.cancel()
+
+
+def _site(options: argparse.Namespace, name: str) -> routes.Site:
+    """Where this node is; what is not on its link it reaches by way of the server's host."""
+    place = routes.Place.BRIDGED if options.node else routes.Place.REMOTE
+    return routes.Site(place, name, socket.gethostbyname(urlsplit(options.server).hostname or ""), options.bridged_cidr)
 
 
 async def _simulator(layout: Layout, count: int, server_url: str) -> None:

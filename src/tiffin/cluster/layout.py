@@ -71,6 +71,11 @@ class Layout:
         return self.data_dir / "lock"
 
     @property
+    def joined_file(self) -> Path:
+        """What a machine that joined another one's cluster knows of it."""
+        return self.data_dir / "joined.json"
+
+    @property
     def pki_dir(self) -> Path:
         return self.data_dir / "pki"
 
@@ -114,14 +119,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class NodeLayout:
-    """The paths and names of one node; `index` counts from 1."""
+    """The paths and names of one node; `index` counts from 1. A machine that joined is a node of index 0, with a name of its own."""
 
     cluster: Layout
     index: int
+    own_name: str = ""
 
     @property
     def name(self) -> str:
-        return f"node-{self.index}"
+        return self.own_name or f"node-{self.index}"
 
     @property
     def data_dir(self) -> Path:

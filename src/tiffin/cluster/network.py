@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +77,40 @@ def connect_node(node: NodeLayout, ranges: Ranges) -> Path:
     netns.inside(namespace, lambda: _configure_node(address, ranges))
     resolver.redirect(namespace)
     return namespace
+
+
+def connect_machine(layout: Layout, ranges: Ranges) -> None:
+    """This machine's own network as a node's: it forwards, and masquerades what its pods send to outside the cluster."""
+    _allow_forwarding(layout)
+    _nft(_TABLE.format(table=layout.nft_table, bridge="cni0", nodes=ranges.nodes, pods=ranges.pods))
+
+
+def disconnect_machine(layout: Layout, protocol: int) -> None:
+    """What `connect_machine`, the routes and the pods' bridge have made."""
+    with _iproute() as ip:
+        _remove_link(ip, "cni0")
+    set_routes({}, protocol)
+    disconnect_host(layout)
+
+
+def links() -> list[IPv4Network]:
+    """The IPv4 networks this machine has an address in."""
+    with _iproute() as ip:
+        return [IPv4Network(f"{each.get('local') or each.get('address')}/{each['prefixlen']}", strict=False) for each in ip.get_addr(family=2)]
+
+
+def set_routes(wanted: Mapping[str, str], protocol: int) -> None:
+    """Makes the routes of that protocol number exactly these: destination (CIDR) via address. Raises `OSError` at the first it cannot set."""
+    with _iproute() as ip:
+        present = {f"{route.get('dst')}/{route['dst_len']}": route.get("gateway") for route in ip.get_routes(family=2, proto=protocol)}
+        for destination in present.keys() - wanted.keys():
+            ip.route("del", dst=destination, proto=protocol)
+        for destination, via in wanted.items():
+            if present.get(destination) != via:
+                try:
+                    ip.route("replace", dst=destination, gateway=via, proto=protocol)
+                except Exception as error:
+                    raise OSError(getattr(error, "code", 0), f"{destination} via {via}: {error}") from error
 
 
 def disconnect_node(node: NodeLayout) -> None:

@@ -14,7 +14,7 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tiffin.cluster import cgroups, cni, containerd, daemons, images, mounts, network, readiness
@@ -34,9 +34,14 @@ async def bring_up(node: NodeLayout, state: ClusterState, ranges: Ranges, gate: 
     Raises `NotReady`, `ImageError` and `OSError`.
     """
     namespace = await asyncio.to_thread(network.connect_node, node, ranges)
+    return await start_daemons(node, daemons.agent_command(node, state, ranges), namespace, gate)
+
+
+async def start_daemons(node: NodeLayout, command: Sequence[str], namespace: Path | None, gate: Gate) -> bool:
+    """containerd and the agent with that command line, in the namespace (None: the machine's own); true when the agent was started."""
     if daemons.runtime(node).pid() is None:
         await _start_containerd(node, namespace)
-    agent, command = daemons.agent(node), daemons.agent_command(node, state, ranges)
+    agent = daemons.agent(node)
     is_new = not agent.runs(command)
     if is_new:
         await asyncio.to_thread(stop, [agent], daemons.AGENT_GRACE)
@@ -76,7 +81,7 @@ def cut_power(node: NodeLayout) -> None:
     clean(node)
 
 
-async def _start_containerd(node: NodeLayout, namespace: Path) -> None:
+async def _start_containerd(node: NodeLayout, namespace: Path | None) -> None:
     await asyncio.to_thread(lambda: containerd.write_config(node, network.uplink_mtu()))
     notify = containerd.ReadySocket(node.run_dir / "ready.sock")
     try:

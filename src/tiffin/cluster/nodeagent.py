@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tiffin.client.cache import Caches
 from tiffin.client.client import Client
+from tiffin.cluster.routes import Routes, Site
 from tiffin.dns.config import DnsConfig
 from tiffin.dns.run import NameServer
 from tiffin.kubelet.agent import run_agent
@@ -46,7 +47,7 @@ class NodeNetwork:
     pods: str
 
 
-async def run_node(config: AgentConfig, clients: NodeClients, network: NodeNetwork) -> None:
+async def run_node(config: AgentConfig, clients: NodeClients, network: NodeNetwork, site: Site) -> None:
     """Be the node `config.node_name` until cancelled, or until a part of it fails for good."""
     clock = SystemClock()
     shared = Caches(clients.network, clock.now, clock.sleep)
@@ -57,6 +58,7 @@ async def run_node(config: AgentConfig, clients: NodeClients, network: NodeNetwo
         parts.create_task(shared.run(), name="watches of the network parts")
         parts.create_task(run_agent(config, clients.node, services, [names.metrics.text]), name="kubelet")
         parts.create_task(_keep_running("the proxy", proxy.run, clock), name="proxy")
+        parts.create_task(_keep_running("the routes", Routes(site, clients.network, clock).run, clock), name="routes")
         parts.create_task(_keep_running("the name server", names.run, clock), name="name server")
 
 

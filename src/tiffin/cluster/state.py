@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from tiffin.cluster.config import NODE_MONITOR_GRACE, POD_CIDR, STATE_VERSION, TOLERATION_SECONDS
+from tiffin.cluster.config import LOAD_BALANCER_ADDRESSES, NODE_MONITOR_GRACE, POD_CIDR, STATE_VERSION, TOLERATION_SECONDS
 
 
 class NewerState(Exception):
@@ -43,6 +43,11 @@ class ClusterState:
     not_ready_toleration: int = TOLERATION_SECONDS
     unreachable_toleration: int = TOLERATION_SECONDS
     """Seconds that pods which say nothing of it stay on a node that is not ready, or silent."""
+    allow_external_ips: bool = False
+    load_balancer_addresses: str = LOAD_BALANCER_ADDRESSES
+    """Separated by commas."""
+    listen: tuple[str, ...] = ()
+    """Addresses of this machine on which other machines reach the API server."""
     version: int = STATE_VERSION
 
     @property
@@ -85,8 +90,8 @@ def load_state(path: Path) -> ClusterState | None:
 def _read(document: dict[str, Any], version: int) -> ClusterState:
     """Version 1 knew only how many nodes there are."""
     nodes = range(1, document["nodes"] + 1) if version < 2 else document["nodes"]
-    numbers = {"nodes": tuple(map(int, nodes)), "stopped": tuple(map(int, document.get("stopped", ())))}
-    return ClusterState(**{**document, **numbers, "version": STATE_VERSION})
+    lists = {"nodes": tuple(map(int, nodes)), "stopped": tuple(map(int, document.get("stopped", ()))), "listen": tuple(document.get("listen", ()))}
+    return ClusterState(**{**document, **lists, "version": STATE_VERSION})
 
 
 def save_state(path: Path, state: ClusterState) -> None:

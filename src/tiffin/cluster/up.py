@@ -14,9 +14,23 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any
 
-from tiffin.cluster import addresses, credentials, daemons, down, images, kubeconfig, leaving, network, node, nodes_ready, readiness
+from tiffin.cluster import (
+    addresses,
+    credentials,
+    daemons,
+    down,
+    images,
+    invitation,
+    kubeconfig,
+    leaving,
+    network,
+    node,
+    nodes_ready,
+    readiness,
+)
 from tiffin.cluster.addresses import Ranges
 from tiffin.cluster.gate import Gate
 from tiffin.cluster.layout import Layout, NodeLayout, default_root
@@ -27,7 +41,10 @@ from tiffin.cluster.state import ClusterState, load_state, save_state
 
 _SERVER_SECONDS = 30.0
 DEFAULTS = ClusterState(name="tiffin", port=6443, nodes=(1,), simulated=0, store="sqlite")
-_TAKEN_OVER = ("simulated", "store", "port", "node_monitor_grace", "not_ready_toleration", "unreachable_toleration")
+_TAKEN_OVER = (
+    "simulated", "store", "port", "node_monitor_grace", "not_ready_toleration", "unreachable_toleration", "allow_external_ips",
+    "load_balancer_addresses", "listen",
+)  # fmt: skip
 
 
 class Refused(Exception):
@@ -53,6 +70,9 @@ class Options:
     node_monitor_grace: float | None = None
     not_ready_toleration: int | None = None
     unreachable_toleration: int | None = None
+    allow_external_ips: bool | None = None
+    load_balancer_addresses: str | None = None
+    listen: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +113,25 @@ def settle(layout: Layout, options: Options) -> ClusterState:
     return checked(layout, state, ours=daemons.server(layout).pid() is not None and before.port == state.port)
 
 
+def parse_listen(text: str | None) -> tuple[str, ...] | None:
+    """The addresses of `--listen`; `none` for no other than this machine's own. Raises `Refused` for what is no address of it."""
+    if text is None or text in ("", "none"):
+        return None if text is None else ()
+    found = []
+    for address in text.split(","):
+        try:
+            number = ip_address(address)
+        except ValueError:
+            found.append(Problem(f"{address} is no IP address", "ip -brief address    # shows those of this machine"))
+            continue
+        if number.is_unspecified or number.is_loopback:
+            found.append(Problem(f"{address} is no address by which other machines could reach this one", "ip -brief address    # shows those of this machine"))
+        elif not daemons.present([address]):
+            found.append(Problem(f"{address} is no address of this machine", "ip -brief address    # shows those of this machine"))
+    _refuse(found)
+    return tuple(text.split(","))
+
+
 def checked(layout: Layout, state: ClusterState, ours: bool = True) -> ClusterState:
     """The state, if this machine can bear it; `ours` when the running server holds the port. Raises `Refused`."""
     if state.nodes and state.nodes[-1] > addresses.MAX_NODES:
@@ -124,11 +163,15 @@ async def bring_up(layout: Layout, state: ClusterState, wait: float, progress: P
         )
         await _together(_start_server(layout, state, ranges, gate, progress), *nodes)
     agents.simulator_is_new = await asyncio.to_thread(_start_simulator, layout, state)
+    if lost := [address for address in state.listen if address not in daemons.present(state.listen)]:
+        print(f"{', '.join(lost)}: no address of this machine any more; tell other machines the new one with: tiffin up --listen ADDRESS", file=sys.stderr)
     server = f"https://127.0.0.1:{state.port}"
     config = kubeconfig.document(layout.context, server, *identities.admin)
     current = await asyncio.to_thread(kubeconfig.merge, kubeconfig.default_file(), config)
     if surplus:
         await leaving.forget(layout, state.port, surplus)
+    if state.listen:
+        await invitation.open_to_others(layout, state)
     if wait and len(state.running) + state.simulated:
         progress.begin("nodes")
         await nodes_ready.wait(layout, state, wait, agents.since)
