@@ -37,6 +37,8 @@ class Model:
         self.tables: dict[str, Table] = {}
         self.faults: list[Exception] = []
         self.transactions: list[str] = []
+        self.others = 0
+        """Transactions of somebody else, which the generation counts with ours."""
 
     async def run(self, text: str) -> None:
         self.apply(text)
@@ -44,6 +46,9 @@ class Model:
     async def listing(self, family: str) -> list[dict[str, Any]] | None:
         table = self.tables.get(family)
         return None if table is None else list(_listed(table))
+
+    def generation(self) -> int:
+        return self.others + len(self.transactions)
 
     def apply(self, text: str) -> None:
         if self.faults:

@@ -22,5 +22,5 @@ class ProxyConfig:
     """Sources that check loadBalancerSourceRanges themselves, such as the host's listener on the bridge."""
     coalesce_seconds: float = 0.003
     """How long a change waits for others."""
-    check_seconds: float = 120.0
-    """How often the table is looked at for what others have done to it."""
+    check_seconds: float = 10.0
+    """How often to ask whether somebody else has changed any table; the answer is one number."""

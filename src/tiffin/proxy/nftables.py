@@ -6,6 +6,8 @@ chains and sets that nobody needs any more. The kernel takes all of it or nothin
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
@@ -16,6 +18,9 @@ from tiffin.proxy.ledger import CHAIN, ELEMENT, SET, Changes, Item, chain, decla
 from tiffin.proxy.skeleton import FAMILIES, SETS, TABLE, edition, skeleton
 
 _TIMEOUT = 60.0
+#: linux/netfilter/nfnetlink.h and nf_tables.h
+_NETLINK_NETFILTER, _REQUEST = 12, 1
+_NEW_GENERATION, _GET_GENERATION = 0xA0F, 0xA10
 _NO_TABLE = "No such file or directory"
 
 
@@ -34,6 +39,10 @@ class Tables(Protocol):
         """Everything in our table of that family, as nft's JSON; None when there is no such table. Raises `NftError`."""
         ...
 
+    def generation(self) -> int:
+        """A number that every transaction on any table of the namespace raises by one. Raises `OSError`."""
+        ...
+
 
 class Nft:
     """The kernel's tables, in the network namespace we are in."""
@@ -49,6 +58,16 @@ class Nft:
                 return None
             raise
         return parsed(output)
+
+    def generation(self) -> int:
+        request = struct.pack("=IHHIIBBH", 20, _GET_GENERATION, _REQUEST, 0, 0, 0, 0, 0)
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as netlink:
+            netlink.sendall(request)
+            answer = netlink.recv(4096)
+        # Header, family and subsystem, then the first attribute: the number, in network order.
+        if struct.unpack_from("=H", answer, 4)[0] != _NEW_GENERATION:
+            raise OSError("the kernel does not say which generation of tables it has")
+        return int(struct.unpack_from("!I", answer, 24)[0])
 
 
 def parsed(output: bytes) -> list[dict[str, Any]]:

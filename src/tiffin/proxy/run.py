@@ -1,8 +1,8 @@
 """The proxy at work: watches in, transactions out. The only place of the proxy with IO.
 
 * One run of nft at a time. What changes meanwhile, and within a few milliseconds after a change, goes into the next one together.
-* After a failure, at the start, and every few minutes the table is read and what differs is put right, whoever changed it; when it
-  is not our edition, or rules are missing, it is replaced in one step.
+* At the start, after a failure, and when the kernel's count of transactions shows one that was not ours, the table is read and what
+  differs is put right; when it is not our edition, or rules are missing, it is replaced in one step.
 * Stopping leaves everything as it is: traffic flows on without the agent.
 """
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Proxy:
         self._health = HealthPorts()
         self._families: set[str] = set()
         self._certain = False
+        self._generation = 0
         self._wake = asyncio.Event()
         for resource, changed, fields in (
             (SERVICES, self._state.service_changed, ""),
@@ -91,24 +92,23 @@ class Proxy:
             self._wake.set()
 
     async def _something_to_do(self) -> None:
-        """Until something changes, and then a little longer; or until it is time to look at the table."""
-        check = self._clock.call_later(self._config.check_seconds, self._look_again)
-        try:
-            await self._wake.wait()
-        finally:
-            check.cancel()
+        """Until something changes, here or by somebody else in the kernel's tables; then a little longer, for what comes with it."""
+        while not self._wake.is_set():
+            check = self._clock.call_later(self._config.check_seconds, self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                check.cancel()
+            if not self._state.is_dirty and self._tables.generation() == self._generation:
+                self._wake.clear()
         await self._clock.sleep(self._config.coalesce_seconds)
-
-    def _look_again(self) -> None:
-        self._certain = False
-        self._wake.set()
 
     async def _sync(self) -> None:
         """Plans what is dirty and programs the difference."""
         self._wake.clear()
         planned = await self._plan()
         changes = self._ledger.take()
-        if not self._certain:
+        if not self._certain or self._tables.generation() != self._generation:
             await self._restore()
         elif changes:
             await self._apply(changes)
@@ -154,9 +154,11 @@ class Proxy:
             await self._restore()
         else:
             await self._tables.run(nftables.transaction(changes))
+            self._generation += 1
 
     async def _restore(self) -> None:
-        """Makes the table what it should be, whatever it is."""
+        """Makes the table what it should be, whatever it is. What others do meanwhile raises the generation above what we count."""
+        self._generation = self._tables.generation()
         contents = self._ledger.contents()
         for family in FAMILIES:
             wanted = {item: content for item, content in contents.items() if item.family == family}
@@ -166,8 +168,10 @@ class Proxy:
             actual = None if listed is None else nftables.items(family, listed, wanted)
             if actual is None:
                 await self._tables.run(nftables.made_anew(family, wanted))
+                self._generation += 1
             elif changes := difference(actual, wanted):
                 await self._tables.run(nftables.transaction(changes))
+                self._generation += 1
             self._families.add(family)
 
     async def _forget_flows(self, flows: dict[FrontKey, frozenset[Target]]) -> None:

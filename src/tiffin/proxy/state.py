@@ -34,6 +34,7 @@ class State:
         self.services: dict[Key, Object] = {}
         self._slices: dict[Key, dict[str, Object]] = {}
         self._dirty: dict[Key, None] = {}
+        self._node_is_new = True
 
     def slices(self, service: Key) -> Sequence[Object]:
         """The service's slices, by name, so that two nodes see them in one order."""
@@ -41,11 +42,12 @@ class State:
 
     @property
     def is_dirty(self) -> bool:
-        return bool(self._dirty)
+        """Whether anything is to be planned again."""
+        return bool(self._dirty) or self._node_is_new
 
     def take_dirty(self) -> Iterable[Key]:
         """The services to look at again, each once."""
-        dirty, self._dirty = self._dirty, {}
+        dirty, self._dirty, self._node_is_new = self._dirty, {}, False
         return dirty
 
     def service_changed(self, old: Object | None, new: Object | None) -> None:
@@ -71,7 +73,7 @@ class State:
         seen = node_view(self.node.name, node or {})
         if seen == self.node:
             return False
-        self.node = seen
+        self.node, self._node_is_new = seen, True
         self._dirty.update(dict.fromkeys(self.services))
         return True
 
