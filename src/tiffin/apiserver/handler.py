@@ -19,6 +19,7 @@ from tiffin.apiserver import metrics
 from tiffin.apiserver.aggregation.forwarding import forward
 from tiffin.apiserver.authn.authenticator import Authenticator
 from tiffin.apiserver.authn.impersonation import Impersonation, wanted_user
+from tiffin.apiserver.authn.tokens import Unready
 from tiffin.apiserver.authz.attributes import Attributes, Decision, refusal
 from tiffin.apiserver.compression import FROM as LARGE
 from tiffin.apiserver.compression import compress
@@ -97,7 +98,11 @@ class ApiServer:
         return response
 
     async def _authorized(self, context: RequestContext, request: Request) -> Response:
-        context.user = self._authenticated(context, request)
+        try:
+            context.user = self._authenticated(context, request)
+        except Unready as unready:
+            await unready.wait()
+            context.user = self._authenticated(context, request)
         context.info = request_info(request.method, request.raw_path, context.query)
         attributes = self._attributes(context)
         if self.auditor is not None:

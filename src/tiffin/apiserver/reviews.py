@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tiffin.apiserver.admission.noderestriction import check_token_request
 from tiffin.apiserver.authn.authenticator import Authenticator
 from tiffin.apiserver.authn.serviceaccount import NODES, PODS, SERVICE_ACCOUNTS, Binding, TokenIssuer
-from tiffin.apiserver.authn.tokens import SECRETS, Refused
+from tiffin.apiserver.authn.tokens import SECRETS, Refused, Unready
 from tiffin.apiserver.authz.attributes import Attributes
 from tiffin.apiserver.authz.authorizer import Authorizer
 from tiffin.apiserver.ports import Reader
@@ -50,7 +50,11 @@ class Reviews:
         """What answers the create of each review, by group-resource."""
 
         async def token(context: RequestContext, served: Served, obj: Object) -> Object:
-            return self.token_review(obj)
+            try:
+                return self.token_review(obj)
+            except Unready as unready:
+                await unready.wait()
+                return self.token_review(obj)
 
         async def self_subject(context: RequestContext, served: Served, obj: Object) -> Object:
             return self_subject_review(context.user, context.now)

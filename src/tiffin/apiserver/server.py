@@ -22,7 +22,7 @@ from tiffin.apiserver.allocation import SERVICES, ServiceAllocator
 from tiffin.apiserver.audit.auditor import Auditor
 from tiffin.apiserver.authn.authenticator import Authenticator
 from tiffin.apiserver.authn.serviceaccount import ServiceAccountTokens, TokenIssuer
-from tiffin.apiserver.authn.tokens import BootstrapTokens, StaticTokens, TokenAuthenticator
+from tiffin.apiserver.authn.tokens import NOBODY_ELSE, Authentication, BootstrapTokens, StaticTokens, TokenAuthenticator
 from tiffin.apiserver.authz.authorizer import Authorizer
 from tiffin.apiserver.bootstrap import bootstrap
 from tiffin.apiserver.crd import SERVER, CustomResources
@@ -79,6 +79,8 @@ class Options:
     """How long pods that say nothing of it stay on a node that is not ready, and on one that is unreachable."""
     auditor: Auditor | None = None
     """Notes requests; None for no audit log."""
+    authentication: Authentication = NOBODY_ELSE
+    """Issuers of tokens beside this server, and where anonymous requests are welcome."""
 
 
 class Assembly:
@@ -96,7 +98,8 @@ class Assembly:
         account_tokens = ServiceAccountTokens(self.reader, [key.public], time.time, options.service_account_issuer)
         audiences = [options.service_account_issuer]
         tokens: list[TokenAuthenticator] = [StaticTokens(options.tokens), account_tokens, BootstrapTokens(self.reader, time.time)]
-        self.authenticator = Authenticator(tokens, audiences, time.time)
+        trusted = options.authentication
+        self.authenticator = Authenticator([*tokens, *trusted.issuers], audiences, time.time, trusted.anonymous, trusted.anonymous_paths)
         self.webhooks = WebhookClient(ServiceDialer(self.reader).resolve)
         self.resources = self._resources()
         client = self.client(SERVER, "kube-apiserver")

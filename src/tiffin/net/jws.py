@@ -74,7 +74,7 @@ def unverified_claims(token: str) -> dict[str, Any]:
     parts = token.split(".")
     if len(parts) != 3 or len(token) > _LONGEST:
         raise InvalidToken("not a token of three parts")
-    return _object(parts[1])
+    return decode_object(parts[1])
 
 
 def verify(token: str, keys: Iterable[PublicKey]) -> dict[str, Any]:
@@ -82,16 +82,17 @@ def verify(token: str, keys: Iterable[PublicKey]) -> dict[str, Any]:
     parts = token.split(".")
     if len(parts) != 3 or len(token) > _LONGEST:
         raise InvalidToken("not a token of three parts")
-    header = _object(parts[0])
+    header = decode_object(parts[0])
     key = next((key for key in keys if key.kid == header.get("kid")), None)
     if key is not None and (header.get("alg") != key.algorithm or "crit" in header):
         raise InvalidToken("unexpected signature algorithm")
     if key is None or not key.verify(decode(parts[2]), f"{parts[0]}.{parts[1]}".encode()):
         raise InvalidToken("signature is invalid")
-    return _object(parts[1])
+    return decode_object(parts[1])
 
 
-def _object(part: str) -> dict[str, Any]:
+def decode_object(part: str) -> dict[str, Any]:
+    """Header or claims from base64url; raises InvalidToken."""
     try:
         value = orjson.loads(decode(part))
     except orjson.JSONDecodeError as error:

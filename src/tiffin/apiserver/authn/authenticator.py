@@ -31,15 +31,21 @@ class Authenticator:
         audiences: Sequence[str],
         now: Callable[[], float],
         anonymous: bool = True,
+        anonymous_paths: frozenset[str] | None = None,
     ) -> None:
+        """`anonymous_paths` are the only ones where requests without credentials are welcome; None: everywhere."""
         self.audiences = tuple(audiences)
         self._tokens, self._now = tuple(tokens), now
         self._anonymous = ANONYMOUS_USER if anonymous else None
+        self._anonymous_paths = anonymous_paths
         self._certificates = Certificates(now)
         self._sessions: dict[str, Session] = {}
 
     def authenticate(self, request: Request) -> User | None:
-        """The user of the request; None where it brought no credentials and anonymous requests are off. Raises a 401."""
+        """The user of the request; None where it brought no credentials and anonymous requests are off.
+
+        Raises a 401, or Unready.
+        """
         if request.peer_certificate is not None:
             try:
                 session = self._certificates.session(request.peer_certificate)
@@ -53,11 +59,13 @@ class Authenticator:
         elif "sec-websocket-protocol" in request.headers:
             token = _websocket_token(request.headers)
         else:
-            return self._anonymous
-        return self._by_token(token) if token else self._anonymous
+            token = ""
+        if token:
+            return self._by_token(token)
+        return self._anonymous if self._anonymous_paths is None or request.raw_path in self._anonymous_paths else None
 
     def review(self, token: str, audiences: Sequence[str]) -> Session:
-        """The session of a token for some of `audiences` (those of this server when empty), past every cache. Raises Refused."""
+        """The session of a token for some of `audiences` (those of this server when empty), past every cache. Raises Refused or Unready."""
         complaints = ["invalid bearer token"]
         for authenticator in self._tokens:
             try:

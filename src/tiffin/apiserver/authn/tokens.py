@@ -14,10 +14,10 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tiffin.apiserver.ports import Reader
 from tiffin.apiserver.user import AUTHENTICATED, MASTERS, User
@@ -33,6 +33,14 @@ _BOOTSTRAP_GROUP = re.compile(r"system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]")
 
 class Refused(Exception):
     """A token of this kind that is not (or no longer) good. The message holds nothing of the token."""
+
+
+class Unready(Exception):
+    """Whether a token is good cannot be said before `wait` has returned; then the same question has an answer."""
+
+    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
+        super().__init__("the keys of the issuer are being fetched")
+        self.wait = wait
 
 
 def _always() -> bool:
@@ -54,6 +62,17 @@ class TokenAuthenticator(Protocol):
     """One kind of bearer token."""
 
     def session(self, token: str, audiences: Sequence[str]) -> Session | None: ...
+
+
+class Authentication(NamedTuple):
+    """Whom an administrator trusts beside this server. `anonymous_paths` is None where anonymous requests are welcome on every path."""
+
+    issuers: tuple[TokenAuthenticator, ...] = ()
+    anonymous: bool = True
+    anonymous_paths: frozenset[str] | None = None
+
+
+NOBODY_ELSE = Authentication()
 
 
 class StaticTokens:
