@@ -8,6 +8,8 @@ Source: evanphx/json-patch v4 as answers of a reference server show it; CVE-2019
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -41,6 +43,10 @@ def _refuse(message: str) -> PatchError:
     return PatchError(Fault.INAPPLICABLE, message)
 
 
+class TestFailed(PatchError):
+    """A `test` operation did not find what it expected."""
+
+
 class _Document:
     """A document being patched. `own` holds the containers that were made here, by identity, and may be written to."""
 
@@ -52,50 +58,67 @@ class _Document:
     def perform(self, operation: Object) -> None:
         kind, path = operation.get("op"), operation.get("path")
         if not isinstance(path, str):
-            raise _refuse("missing or unreadable path")
+            raise _refuse(f"{kind} operation failed to decode path: missing value")
         if kind == "add":
             self._add(path, operation.get("value"))
         elif kind == "remove":
-            _remove(*self._locate(path))
+            with _within("remove", path):
+                _remove(*self._locate(path, f'remove operation does not apply: doc is missing path: "{path}"'))
         elif kind == "replace":
-            _replace(*self._locate(path), operation.get("value"))
+            self._replace(path, operation.get("value"))
         elif kind == "move":
-            container, key = self._locate(_source(operation))
-            value = _get(container, key)
-            _remove(container, key)
-            self._add(path, value)
+            source = _source(operation)
+            container, key = self._locate(source, f"move operation does not apply: doc is missing from path: {source}")
+            with _within("move", path):
+                value = _get(container, key)
+                _remove(container, key)
+            self._add(path, value, "move")
         elif kind == "copy":
-            self._add(path, self._copy(_get(*self._locate(_source(operation)))))
+            source = _source(operation)
+            container, key = self._locate(source, f"copy operation does not apply: doc is missing from path: {source}")
+            with _within("copy", path):
+                value = self._copy(_get(container, key))
+            self._add(path, value, "copy")
         elif kind == "test":
-            _test(_get(*self._locate(path)), operation.get("value"), path)
+            container, key = self._locate(path, f"test operation does not apply: is missing path: {path}")
+            with _within("test", path):
+                found = _get(container, key)
+            _test(found, operation.get("value"), path)
         else:
             raise _refuse(f"Unexpected kind: {kind}")
 
-    def _locate(self, path: str) -> tuple[Any, str]:
-        """The container that holds the end of a path, made ready for writing, and the last step."""
+    def _locate(self, path: str, missing: str) -> tuple[Any, str]:
+        """The container that holds the end of a path, made ready for writing, and the last step; `missing` says there is none."""
         _, *steps = path.split("/")
         if not steps:
-            raise _refuse(f"doc is missing path: {path}")
+            raise _refuse(f"{missing}: missing value")
         node: Any = self.root
         for step in map(_unescaped, steps[:-1]):
-            child = _get(node, step)
+            child = _child(node, step)
             if not isinstance(child, (dict, list)):
-                raise _refuse(f"doc is missing path: {path}")
+                raise _refuse(f"{missing}: missing value")
             if id(child) not in self.own:
                 child = child.copy()
                 self.own[id(child)] = child
-                _replace(node, step, child)
+                _set(node, step, child)
             node = child
         return node, _unescaped(steps[-1])
 
-    def _add(self, path: str, value: Any) -> None:
-        container, key = self._locate(path)
+    def _replace(self, path: str, value: Any) -> None:
+        container, key = self._locate(path, f"replace operation does not apply: doc is missing path: {path}")
+        with _within("replace", path):
+            _set(container, key, value)
+
+    def _add(self, path: str, value: Any, operation: str = "add") -> None:
+        missing = f'doc is missing path: "{path}"' if operation == "add" else f"doc is missing destination path: {path}"
+        container, key = self._locate(path, f"{operation} operation does not apply: {missing}")
         if isinstance(container, dict):
             container[key] = value
         elif key == "-":
             container.append(value)
         else:
-            container.insert(_position(key, len(container) + 1), value)
+            with _within(operation, path):
+                container.insert(_position(key, len(container) + 1), value)
 
     def _copy(self, value: Any) -> Any:
         """A value apart from its source, because both places may be written to later."""
@@ -106,10 +129,22 @@ class _Document:
         return orjson.loads(packed)
 
 
+@contextmanager
+def _within(operation: str, path: str) -> Iterator[None]:
+    """Tells where an operation has failed."""
+    try:
+        yield
+    except PatchError as error:
+        text = str(error)
+        if " does not apply: " in text or "accumulated size" in text:
+            raise
+        raise _refuse(f"error in {operation} for path: '{path}': {text}") from None
+
+
 def _source(operation: Object) -> str:
     path = operation.get("from")
     if not isinstance(path, str):
-        raise _refuse("missing or unreadable from path")
+        raise _refuse(f"{operation.get('op')} operation failed to decode from: missing value")
     return path
 
 
@@ -119,7 +154,7 @@ def _unescaped(step: str) -> str:
 
 def _position(key: str, length: int) -> int:
     if not _index(key) or not -length <= (position := int(key)) < length:
-        raise _refuse(f"Unable to access invalid index: {key}")
+        raise _refuse(f"Unable to access invalid index: {key}: invalid index referenced")
     return position + length if position < 0 else position
 
 
@@ -128,14 +163,21 @@ def _get(container: Any, key: str) -> Any:
     return container.get(key) if isinstance(container, dict) else container[_position(key, len(container))]
 
 
-def _replace(container: Any, key: str, value: Any) -> None:
+def _child(container: Any, key: str) -> Any:
+    """The value on the way of a path; None where there is none."""
+    if isinstance(container, dict):
+        return container.get(key)
+    return container[int(key)] if _index(key) and -len(container) <= int(key) < len(container) else None
+
+
+def _set(container: Any, key: str, value: Any) -> None:
     container[key if isinstance(container, dict) else _position(key, len(container))] = value
 
 
 def _remove(container: Any, key: str) -> None:
     if isinstance(container, dict):
         if key not in container:
-            raise _refuse(f"Unable to remove nonexistent key: {key}")
+            raise _refuse(f"Unable to remove nonexistent key: {key}: missing value")
         del container[key]
     else:
         del container[_position(key, len(container))]
@@ -144,4 +186,4 @@ def _remove(container: Any, key: str) -> None:
 def _test(found: Any, wanted: Any, path: str) -> None:
     """Equality of JSON: numbers are told from booleans, and by their notation."""
     if orjson.dumps(found, option=orjson.OPT_SORT_KEYS) != orjson.dumps(wanted, option=orjson.OPT_SORT_KEYS):
-        raise _refuse(f"testing value {path} failed")
+        raise TestFailed(Fault.INAPPLICABLE, f"testing value {path} failed: test failed")
