@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tiffin.machinery.cel import loops, operators
 from tiffin.machinery.cel.ast import Call, Comprehension, Entry, Ident, ListExpr, Literal, MapExpr, Node, Select, StructExpr
 from tiffin.machinery.cel.errors import CostExceeded, EvaluationError
-from tiffin.machinery.cel.functions import choose
+from tiffin.machinery.cel.functions import choose, no_overload
 from tiffin.machinery.cel.loops import Frame
 from tiffin.machinery.cel.runtimecost import Cost, call_cost
 from tiffin.machinery.cel.types import Type
@@ -25,10 +25,11 @@ Code = Callable[[Frame], Any]
 
 
 class Compiled(NamedTuple):
-    """Code, and what it costs each time beyond what it charges itself."""
+    """Code, and what it costs each time beyond what it charges itself. `value` is what it always is, UNSET when that depends."""
 
     code: Code
     cost: int
+    value: Any = loops.UNSET
 
 
 
@@ -79,28 +80,35 @@ class Compiler:
         operand = self.node(node.operand)
         if node.test:
             return Compiled(_presence(operand.code, node.operand.type, node.field), operand.cost)
-        return Compiled(_selection(operand.code, node.operand.type, node.field), operand.cost + 1)
+        return Compiled(_selection(operand.code, node.operand.type, node.field), operand.cost + _step_cost(node.operand))
 
     def _call(self, node: Call) -> Compiled:
-        if node.function in _CONVERSIONS and isinstance(node.args[0], Literal) and (known := _converted(node, node.args[0].value)):
-            return known
         match node.function:
             case "_&&_" | "_||_":
                 return self._logical(node)
             case "_?_:_":
                 condition, chosen, other = map(self.node, node.args)
-                return Compiled(_conditional(condition.code, chosen, other), condition.cost)
+                return Compiled(_conditional(condition.code, _within(node.args[1], chosen), _within(node.args[2], other)), condition.cost)
             case "_?._":
                 operand, name = self.node(node.args[0]), node.args[1]
                 assert isinstance(name, Literal)
-                return Compiled(_optional_selection(operand.code, name.value), operand.cost + 1)
+                return Compiled(_optional_selection(operand.code, name.value), operand.cost + _step_cost(node.args[0]) - 1)
+            case "or" | "orValue" if node.target is not None and len(node.args) == 1:
+                optional, other = self.node(node.target), self.node(node.args[0])
+                return Compiled(_otherwise(optional.code, other, node.function == "orValue"), optional.cost)
         parts = ([node.target] if node.target is not None else []) + node.args
         made = [self.node(part) for part in parts]
+        if node.function in ("_[_]", "_[?_]"):
+            made[1] = _within(parts[1], made[1])
         cost = sum(part.cost for part in made)
-        if node.function == "@in" and (choices := _choices(parts)) is not None:
+        if node.function in _CONVERSIONS and made[0].value is not loops.UNSET and (known := _converted(node, made[0].value)):
+            return known
+        if node.function == "@in" and (choices := _choices(parts, made)) is not None:
             return Compiled(_among(made[0].code, choices), made[0].cost)
+        if node.function == "_[?_]":
+            return Compiled(_optional_index(made[0].code, made[1].code), cost + _step_cost(parts[0]) - 1)
         code = _specialised(node, [part.code for part in made], parts)
-        dynamic = call_cost(node, parts)
+        dynamic = _step_cost(parts[0]) if node.function == "_[_]" else call_cost(node, parts)
         if isinstance(dynamic, int):
             return Compiled(code or _invocation(node, [part.code for part in made]), cost + dynamic)
         return Compiled(_charged_invocation(node, [part.code for part in made], dynamic), cost)
@@ -112,8 +120,8 @@ class Compiler:
     def _list(self, node: ListExpr) -> Compiled:
         optional = node.optional
         made = [self.node(element) for element in node.elements]
-        if node.elements and not optional and (constants := _literals(node.elements)) is not None:
-            return _constant(constants)
+        if not optional and all(part.value is not loops.UNSET for part in made):
+            return _constant([part.value for part in made])
         cost, codes = sum(part.cost for part in made) + LIST_COST, [part.code for part in made]
         if not optional:
             return Compiled(lambda frame: [code(frame) for code in codes], cost)
@@ -138,6 +146,11 @@ class Compiler:
             for key_code, value_code, optional in pairs:
                 loops.insert(made, key_code(frame), value_code(frame), optional)
             return made
+        if all(part.value is not loops.UNSET for part in keys + values):
+            try:
+                return _constant(build([]))
+            except EvaluationError:  # a key twice: for the evaluation to say
+                return Compiled(build, 0)
         return Compiled(build, sum(part.cost for part in keys + values) + MAP_COST)
 
     def _struct(self, node: StructExpr) -> Compiled:
@@ -163,7 +176,7 @@ class Compiler:
             slot = self._place(node.accumulator)
             body = self.node(node.result)
             self._local = outer
-            return Compiled(loops.bind(slot, initial.code, body.code), initial.cost + body.cost + LIST_COST)
+            return Compiled(loops.bind(slot, initial.code, body.code), initial.cost + body.cost)
         range_ = self.node(node.range)
         first = self._place(node.variable)
         second = self._place(node.second) if node.second else 0
@@ -174,13 +187,23 @@ class Compiler:
 
 
 def _constant(value: Any) -> Compiled:
-    return Compiled(lambda frame: value, 0)
+    return Compiled(lambda frame: value, 0, value)
 
 
-def _literals(nodes: list[Node]) -> list[Any] | None:
-    """The values of nodes that are all constants."""
-    values = [node.value for node in nodes if isinstance(node, Literal)]
-    return values if len(values) == len(nodes) else None
+def _is_attribute(node: Node) -> bool:
+    """Whether the node is a path from a variable, where each step costs 1. A path that starts elsewhere costs 1 for its start, too."""
+    if isinstance(node, Call):
+        return node.function in ("_[_]", "_?._", "_[?_]", "_?_:_")
+    return isinstance(node, Ident) or (isinstance(node, Select) and not node.test)
+
+
+def _step_cost(operand: Node) -> int:
+    return 1 if _is_attribute(operand) else 2
+
+
+def _within(node: Node, made: Compiled) -> Compiled:
+    """A branch of `?:`, or a key in brackets: the start of a path is free there."""
+    return made._replace(cost=made.cost - 1) if _is_attribute(node) and made.cost else made
 
 
 def _converted(node: Call, value: Any) -> Compiled | None:
@@ -206,6 +229,7 @@ def _key(entry: Entry, struct: Type) -> str:
 
 
 def _selection(operand: Code, type_: Type, name: str) -> Code:
+    """`operand.name`. In objects with a type a field that is null is absent; in maps null is a value."""
     field = type_.fields.get(name) if type_.kind == "struct" and type_.fields else None
     if field is not None and type_.adapt is None and field.type.adapt is None:
         key = field.key
@@ -214,13 +238,15 @@ def _selection(operand: Code, type_: Type, name: str) -> Code:
     else:
         return lambda frame: operators.field(operand(frame), name)
 
+    nullable = field is None
+
     def select(frame: Frame) -> Any:
         value = operand(frame)
         if type(value) is dict:
-            try:
-                return value[key]
-            except KeyError:
-                raise EvaluationError(f"no such key: {name}") from None
+            found = value.get(key, loops.UNSET)
+            if found is loops.UNSET or (found is None and not nullable):
+                raise EvaluationError(f"no such key: {name}")
+            return found
         return operators.field(value, name)
     return select
 
@@ -231,12 +257,43 @@ def _presence(operand: Code, type_: Type, name: str) -> Code:
 
     def has(frame: Frame) -> bool:
         value = operand(frame)
-        return key in value if type(value) is dict else operators.has_field(value, name)
+        if type(value) is not dict:
+            return operators.has_field(value, name)
+        return key in value if field is None else value.get(key) is not None
     return has
 
 
 def _optional_selection(operand: Code, name: str) -> Code:
-    return lambda frame: operators.optional_field(operand(frame), name)
+    """`operand.?name`: a field that is not there costs nothing."""
+    def select(frame: Frame) -> Optional:
+        found = operators.optional_field(operand(frame), name)
+        frame[0] -= found.present
+        return found
+    return select
+
+
+def _optional_index(operand: Code, key: Code) -> Code:
+    """`operand[?key]`, with the same costs."""
+    def index(frame: Frame) -> Optional:
+        found = operators.optional_index(operand(frame), key(frame))
+        frame[0] -= found.present
+        return found
+    return index
+
+
+def _otherwise(optional: Code, other: Compiled, unwrap: bool) -> Code:
+    """`a.or(b)`, `a.orValue(b)`: b is only evaluated when a has no value."""
+    fallback, cost = other.code, other.cost
+
+    def choose_one(frame: Frame) -> Any:
+        first = optional(frame)
+        if type(first) is not Optional:
+            raise no_overload("orValue" if unwrap else "or", (first,))
+        if first.present:
+            return first.value if unwrap else first
+        frame[0] -= cost
+        return fallback(frame)
+    return choose_one
 
 
 def _unwrapped(value: Any) -> Optional:
@@ -246,7 +303,7 @@ def _unwrapped(value: Any) -> Optional:
 
 
 def _conditional(condition: Code, chosen: Compiled, other: Compiled) -> Code:
-    (first, first_cost), (second, second_cost) = chosen, other
+    first, first_cost, second, second_cost = chosen.code, chosen.cost, other.code, other.cost
 
     def choose(frame: Frame) -> Any:
         value = condition(frame)
@@ -323,12 +380,12 @@ def _specialised(node: Call, codes: list[Code], parts: list[Node]) -> Code | Non
     return None
 
 
-def _choices(parts: list[Node]) -> frozenset[str] | None:
+def _choices(parts: list[Node], made: list[Compiled]) -> frozenset[str] | None:
     """The right side of `x in ['a', 'b']`, when x and all choices are text."""
-    if parts[0].type.kind != "string" or not isinstance(parts[1], ListExpr) or parts[1].optional:
+    choices = made[1].value
+    if parts[0].type.kind != "string" or not isinstance(choices, list) or not all(isinstance(value, str) for value in choices):
         return None
-    constants = _literals(parts[1].elements)
-    return frozenset(constants) if constants and all(isinstance(value, str) for value in constants) else None
+    return frozenset(choices)
 
 
 def _among(wanted: Code, choices: frozenset[str]) -> Code:

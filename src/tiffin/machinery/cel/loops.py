@@ -19,8 +19,10 @@ Part = tuple[Code, int]
 UNSET = object()
 """What stands in a frame for a variable nobody gave a value."""
 
-_ALL_STEP, _EXISTS_STEP, _KEEP, _PASS, _COUNT = 3, 4, 12, 1, 2
-_LIST_COST, _MAP_COST = 10, 30
+_ALL_AGAIN, _EXISTS_AGAIN, _STEP = 2, 3, 1
+"""What it costs to see whether to go on, and to look at what there is so far."""
+
+_KEEP, _COUNT, _RESULT = 12, 2, 1
 
 
 def loop(shape: str, range_: Code, first: int, second: int, inner: list[Part]) -> tuple[Code, int]:
@@ -28,17 +30,17 @@ def loop(shape: str, range_: Code, first: int, second: int, inner: list[Part]) -
     steps = _steps(range_, first, second)
     match shape:
         case "all":
-            return _settle(steps, inner[0], False, _ALL_STEP), 1
+            return _settle(steps, inner[0], False, _ALL_AGAIN), _RESULT
         case "exists":
-            return _settle(steps, inner[0], True, _EXISTS_STEP), 1
+            return _settle(steps, inner[0], True, _EXISTS_AGAIN), _RESULT
         case "exists_one":
-            return _exactly_one(steps, inner[0]), 2
+            return _exactly_one(steps, inner[0]), _RESULT + 1
         case "map":
-            return _collect(steps, inner[:-1], inner[-1]), _LIST_COST + 1
+            return _collect(steps, inner[:-1], inner[-1]), _RESULT
         case "transform_map":
-            return _transform(steps, inner[:-1], inner[-1], first), _MAP_COST + 1
+            return _transform(steps, inner[:-1], inner[-1], first), _RESULT
         case "transform_entry":
-            return _transform(steps, inner[:-1], inner[-1], 0), _MAP_COST + 1
+            return _transform(steps, inner[:-1], inner[-1], 0), _RESULT
     raise ValueError(shape)
 
 
@@ -63,13 +65,14 @@ def _charge(frame: Frame, cost: int) -> None:
         raise CostExceeded
 
 
-def _settle(steps: Callable[[Frame], Any], predicate: Part, decisive: bool, cost: int) -> Code:
+def _settle(steps: Callable[[Frame], Any], predicate: Part, decisive: bool, again: int) -> Code:
     test, test_cost = predicate
-    cost += test_cost
+    cost = again + _STEP + test_cost
 
     def settle(frame: Frame) -> bool:
         failure: EvaluationError | None = None
-        for _ in steps(frame):
+        following = steps(frame)
+        for _ in following:
             frame[0] -= cost
             if frame[0] < 0:
                 raise CostExceeded
@@ -79,6 +82,8 @@ def _settle(steps: Callable[[Frame], Any], predicate: Part, decisive: bool, cost
                 failure = failure or error
                 continue
             if value is decisive:
+                # Kubernetes notices when it looks at the next element, if there is one
+                frame[0] -= again if next(following, following) is None else 0
                 return decisive
             if value is not (not decisive):
                 failure = failure or EvaluationError(operators.NO_OVERLOAD)
@@ -107,9 +112,9 @@ def _exactly_one(steps: Callable[[Frame], Any], predicate: Part) -> Code:
     def count(frame: Frame) -> bool:
         found = 0
         for _ in steps(frame):
-            _charge(frame, cost + _PASS)
+            _charge(frame, cost)
             if passes(frame):
-                frame[0] -= _COUNT - _PASS
+                frame[0] -= _COUNT
                 found += 1
         return found == 1
     return count
@@ -123,12 +128,10 @@ def _collect(steps: Callable[[Frame], Any], tests: list[Part], kept: Part) -> Co
     def collect(frame: Frame) -> list[Any]:
         made = []
         for _ in steps(frame):
-            frame[0] -= cost
+            _charge(frame, cost)
             if passes(frame):
                 _charge(frame, keep)
                 made.append(value(frame))
-            else:
-                _charge(frame, _PASS)
         return made
     return collect
 
@@ -140,9 +143,8 @@ def _transform(steps: Callable[[Frame], Any], tests: list[Part], kept: Part, key
     def transform(frame: Frame) -> dict[Any, Any]:
         made: dict[Any, Any] = {}
         for _ in steps(frame):
-            frame[0] -= cost
+            _charge(frame, cost)
             if not passes(frame):
-                _charge(frame, _PASS)
                 continue
             _charge(frame, value_cost + (3 if key_slot else 2))
             # the key may be overwritten by a loop within the value

@@ -62,7 +62,7 @@ NONE = Optional(False)
 
 
 class TypedObject:
-    """An object behind its type: fields by CEL name, adapted when read."""
+    """An object behind its type: fields by CEL name, adapted when read. A field that is null is absent."""
 
     __slots__ = ("raw", "type")
 
@@ -75,12 +75,14 @@ class TypedObject:
         if field is None:
             raise KeyError(name)
         value = self.raw[field.key]
-        return value if field.type.adapt is None or value is None else field.type.adapt(value)
+        if value is None:
+            raise KeyError(name)
+        return value if field.type.adapt is None else field.type.adapt(value)
 
     def names(self) -> Iterator[str]:
         """CEL names of the fields that are there."""
         if self.type.fields:
-            yield from (name for name, field in self.type.fields.all().items() if field.key in self.raw)
+            yield from (name for name, field in self.type.fields.all().items() if self.raw.get(field.key) is not None)
 
 
 class Lazy:
@@ -239,9 +241,13 @@ def _same_list(left: list[Any], right: list[Any]) -> bool:
 
 
 def _same_map(left: Any, right: Any) -> bool:
-    if isinstance(left, TypedObject) and isinstance(right, TypedObject) and left.type == right.type:
-        return left.raw is right.raw or (left.raw.keys() == right.raw.keys() and all(
-            equal(left.get(name), right.get(name)) for name in left.names()))
+    if isinstance(left, TypedObject) and isinstance(right, TypedObject):
+        if left.raw is right.raw:
+            return True
+        if left.raw.keys() != right.raw.keys():
+            return False
+        known = {field.key for field in left.type.fields.all().values()} if left.type.fields else set()
+        return all(equal(left.raw[key], right.raw[key]) for key in left.raw.keys() - known) and _same_map(entries(left), entries(right))
     mine, theirs = entries(left), entries(right)
     return len(mine) == len(theirs) and all(key in theirs and equal(value, theirs[key]) for key, value in mine.items())
 
@@ -260,7 +266,7 @@ def has_key(mapping: Any, key: Any) -> bool:
     """`key in mapping`; keys are numbers by value, and booleans are no numbers."""
     if isinstance(mapping, TypedObject):
         field = mapping.type.fields.get(key) if mapping.type.fields and isinstance(key, str) else None
-        return field is not None and field.key in mapping.raw
+        return field is not None and mapping.raw.get(field.key) is not None
     if type(key) is str:
         return key in mapping
     if type(key) not in _NUMBERS and type(key) is not bool:
@@ -300,4 +306,4 @@ def size_of(value: Any) -> int:
     """Elements, entries, characters or bytes; 1 for what has no size."""
     if isinstance(value, str | bytes | list | dict):
         return len(value)
-    return sum(1 for _ in value.names()) if isinstance(value, TypedObject) else 1
+    return len(value.raw) if isinstance(value, TypedObject) else 1
