@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from tiffin.cluster import daemons, discovery, down, enrolment, leaving, network, node
+from tiffin.cluster import cgroups, daemons, discovery, down, enrolment, leaving, network, node
 from tiffin.cluster.addresses import Ranges
 from tiffin.cluster.discovery import CONFIG_MAPS, CONFIG_NAME, CONFIG_NAMESPACE, Facts, Untrusted
 from tiffin.cluster.drain import NotDrained, drain
@@ -118,18 +118,20 @@ async def wait_until_ready(layout: Layout, membership: Membership, seconds: floa
         client.close()
 
 
-async def leave(layout: Layout, membership: Membership, timeout: float, force: bool) -> None:
-    """Empties the node, ends it, takes it out of the cluster and removes all it had. With `force` it goes even if nobody can be asked."""
+async def leave(layout: Layout, membership: Membership, timeout: float, force: bool) -> bool:
+    """Empties the node, ends it, takes it out of the cluster and removes all it had. With `force` it goes even if nobody can be asked;
+    answers whether the cluster has forgotten it. Raises `CannotJoin`."""
     client, each = node_client(layout, membership), membership.node(layout)
     try:
-        await _part(client, membership.node_name, each, timeout, force)
+        is_forgotten = await _part(client, membership.node_name, each, timeout, force)
     except NotDrained as error:
         raise CannotJoin(f"{membership.node_name} is cordoned but runs on: {error}\n    leave all the same with --force") from error
     except (ApiError, OSError) as error:
         raise CannotJoin(f"{membership.server}: {error}\n    leave all the same with --force; then, there: tiffin node rm {each.name}") from error
     finally:
         client.close()
-    await asyncio.to_thread(_remove, layout)
+    await asyncio.to_thread(remove, layout)
+    return is_forgotten
 
 
 def node_client(layout: Layout, membership: Membership) -> HttpClient:
@@ -140,7 +142,7 @@ def node_client(layout: Layout, membership: Membership) -> HttpClient:
     return _client(membership.server, client_context(*(file.read_text() for file in files)))
 
 
-async def _part(client: HttpClient, name: str, each: NodeLayout, timeout: float, force: bool) -> None:
+async def _part(client: HttpClient, name: str, each: NodeLayout, timeout: float, force: bool) -> bool:
     """The agent ends before the Node goes, or it would register it anew."""
     try:
         await drain(client, name, timeout, force)
@@ -153,9 +155,13 @@ async def _part(client: HttpClient, name: str, each: NodeLayout, timeout: float,
     except (ApiError, OSError):
         if not force:
             raise
+        return False
+    return True
 
 
-def _remove(layout: Layout) -> None:
+def remove(layout: Layout) -> None:
+    """Everything of the node on this machine, once nothing of it runs."""
+    cgroups.remove(layout.cgroup)
     network.disconnect_machine(layout, PROTOCOL)
     shutil.rmtree(layout.run_dir, ignore_errors=True)
     shutil.rmtree(layout.data_dir)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
+import shutil
 import socket
 
 from tiffin.cluster import join, up
@@ -34,6 +35,8 @@ def join_cluster(layout: Layout, options: argparse.Namespace) -> None:
             membership = asyncio.run(join.join(layout, wish))
             ready = asyncio.run(join.wait_until_ready(layout, membership, options.wait)) if options.wait else True
     except (join.CannotJoin, NotReady, ImageError, up.Busy) as error:
+        if not layout.joined_file.exists() and not isinstance(error, up.Busy):
+            shutil.rmtree(layout.data_dir)  # nothing was started, and half the keys are of no use
         raise CannotDo(str(error)) from error
     if not ready:
         raise CannotDo(f"{wish.node_name} has joined, but was not ready within {options.wait:g} s: tiffin logs {wish.node_name}")
@@ -47,10 +50,12 @@ def leave_cluster(layout: Layout, options: argparse.Namespace) -> None:
         raise CannotDo("this machine has joined no cluster of that name")
     try:
         with up.exclusively(layout):
-            asyncio.run(join.leave(layout, membership, options.timeout, options.force))
+            is_forgotten = asyncio.run(join.leave(layout, membership, options.timeout, options.force))
     except (join.CannotJoin, up.Busy) as error:
         raise CannotDo(str(error)) from error
     print(f"{membership.node_name} has left the cluster at {membership.server}, and nothing of it remains here")
+    if not is_forgotten:
+        print(f"The cluster still knows it; there, give: tiffin node rm {membership.node_name}")
 
 
 def bring_back(layout: Layout, membership: join.Membership, wait: float) -> None:

@@ -12,6 +12,7 @@ from tiffin.cluster import daemons, down, leaving, node
 from tiffin.cluster.drain import NotDrained, drain
 from tiffin.cluster.layout import Layout, NodeLayout
 from tiffin.cluster.nodes_ready import NODES, admin_client, is_ready
+from tiffin.cluster.routes import JOINED
 from tiffin.cluster.state import ClusterState, free_numbers, save_state
 from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Object, dig, name_of
@@ -50,6 +51,25 @@ def find(layout: Layout, state: ClusterState, name: str) -> NodeLayout:
     if name not in known:
         raise NoSuchNode(f"cluster {layout.name} has no node {name} on this machine; it has: {', '.join(known) or 'none'}")
     return known[name]
+
+
+def is_joined(state: ClusterState, layout: Layout, name: str) -> bool:
+    """Whether a node of that name can only be one on a machine of its own."""
+    return name not in {layout.node(index).name for index in state.nodes}
+
+
+async def forget_joined(layout: Layout, state: ClusterState, name: str) -> None:
+    """Takes a node out of the cluster that runs, or ran, on another machine. Raises `NoSuchNode` and `StillOccupied`."""
+    client = admin_client(layout, state.port)
+    try:
+        found = await client.list(NODES, fields=f"metadata.name={name}")
+        if not any(JOINED in dig(obj, "metadata", "labels", default={}) for obj in found.items):
+            find(layout, state, name)
+        if any(is_ready(obj) for obj in found.items):
+            raise StillOccupied(f"{name} runs on another machine; there, give: tiffin leave")
+        await leaving.remove_objects(client, [name])
+    finally:
+        client.close()
 
 
 def switch_off(layout: Layout, state: ClusterState, each: NodeLayout) -> None:

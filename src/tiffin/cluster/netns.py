@@ -7,6 +7,7 @@ caller's thread never changes.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from typing import TypeVar
 NAMESPACES = Path("/run/netns")
 
 _CLONE_NEWNET = 0x40000000
-_MS_BIND = 4096
+_MS_BIND, _MS_REC, _MS_SHARED = 4096, 16384, 1 << 20
 _MNT_DETACH = 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -29,6 +30,7 @@ def create(name: str) -> Path:
     if is_namespace(path):
         return path
     NAMESPACES.mkdir(mode=0o755, exist_ok=True)
+    _share(NAMESPACES)
     path.touch(mode=0o444)
     _in_thread(lambda: _make(path))
     return path
@@ -39,7 +41,11 @@ def remove(name: str) -> None:
     path = NAMESPACES / name
     while is_namespace(path):
         _check(_libc.umount2(os.fsencode(path), _MNT_DETACH))
-    path.unlink(missing_ok=True)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno != errno.EBUSY:  # named before somebody mounted over the directory; the empty file names nothing any more
+            raise
 
 
 def is_namespace(path: Path) -> bool:
@@ -61,6 +67,14 @@ def inside(path: Path | None, action: Callable[[], T]) -> T:
         return action()
 
     return _in_thread(enter)
+
+
+def _share(directory: Path) -> None:
+    """Makes the directory a shared mount of its own, as `ip netns` does: if it did so after us, our names would be hidden beneath."""
+    place = os.fsencode(directory)
+    if _libc.mount(b"", place, b"none", _MS_SHARED | _MS_REC, None) != 0:
+        _check(_libc.mount(place, place, b"none", _MS_BIND | _MS_REC, None))
+        _check(_libc.mount(b"", place, b"none", _MS_SHARED | _MS_REC, None))
 
 
 def _make(path: Path) -> None:

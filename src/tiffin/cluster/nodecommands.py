@@ -47,6 +47,9 @@ def _stop(layout: Layout, state: ClusterState, options: argparse.Namespace) -> N
 
 
 def _remove(layout: Layout, state: ClusterState, options: argparse.Namespace) -> None:
+    if members.is_joined(state, layout, options.node):
+        _forget(layout, state, options.node)
+        return
     node = _find(layout, state, options.node)
     try:
         moved = asyncio.run(members.remove(layout, state, node, options.timeout, options.force))
@@ -55,6 +58,17 @@ def _remove(layout: Layout, state: ClusterState, options: argparse.Namespace) ->
     except (OSError, ApiError) as error:
         raise CannotDo(f"the API server does not answer as it should: {error}") from error
     print(f"{node.name} is removed; {moved} pod{'s were' if moved != 1 else ' was'} evicted first")
+
+
+def _forget(layout: Layout, state: ClusterState, name: str) -> None:
+    """A node on another machine, which has to be off or have left."""
+    try:
+        asyncio.run(members.forget_joined(layout, state, name))
+    except (members.NoSuchNode, members.StillOccupied) as error:
+        raise CannotDo(str(error)) from error
+    except (OSError, ApiError) as error:
+        raise CannotDo(f"the API server does not answer as it should: {error}") from error
+    print(f"{name} is forgotten")
 
 
 def _find(layout: Layout, state: ClusterState, name: str) -> NodeLayout:

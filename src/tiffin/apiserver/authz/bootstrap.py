@@ -150,6 +150,7 @@ CLUSTER_ROLE_RULES: Mapping[str, tuple[str, ...]] = {
         "list watch | - | namespaces pods",
         "list watch | networking.k8s.io | networkpolicies",
     ),
+    "tiffin:node-leaving": ("delete | - | nodes",),
     "tiffin:simulator": (
         "create get list patch watch | - | nodes",
         "patch | - | nodes/status",
@@ -208,12 +209,14 @@ _JOIN_SUBJECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
         ("Group system:nodes",),
     ),
+    "tiffin:node-leaving": ("tiffin:node-leaving", ("Group system:nodes",)),
     "tiffin:node-autoapprove-network": (
         "tiffin:certificatesigningrequests:nodenetwork",
         ("Group system:bootstrappers", "Group system:nodes"),
     ),
 }
-"""What lets a machine with a join token become a node; kubeadm does the same under its own names."""
+"""What lets a machine with a join token become a node, as kubeadm does under its own names; and a node take itself out of the
+cluster again: NodeRestriction keeps it from deleting any other."""
 
 _LOCKING = (
     "create get list update watch | coordination.k8s.io | leases",
