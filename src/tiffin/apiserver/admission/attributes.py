@@ -52,7 +52,7 @@ class AdmissionAttributes:
 def forbidden(a: AdmissionAttributes, obj: Object | None, message: str, causes: list[dict[str, Any]] | None = None) -> ApiError:
     """The 403 that names the object: by the path, else by its own name or the beginning of its generated one."""
     metadata = (obj or {}).get("metadata") or {}
-    name = a.name or metadata.get("name") or metadata.get("generateName") or "Unknown"
+    name = ("" if a.collection else a.name) or metadata.get("name") or metadata.get("generateName") or "Unknown"
     return errors.forbidden(a.group_resource, name, message, causes)
 
 

@@ -12,6 +12,7 @@ from tiffin.apiserver.admission.escalation import EscalationCheck
 from tiffin.apiserver.admission.externalips import DenyServiceExternalIPs
 from tiffin.apiserver.admission.limitranger import LimitRanger
 from tiffin.apiserver.admission.matching import Equivalents
+from tiffin.apiserver.admission.mutatingpolicies import MutatingPolicies
 from tiffin.apiserver.admission.namespace import NamespaceLifecycle
 from tiffin.apiserver.admission.noderestriction import NodeRestriction
 from tiffin.apiserver.admission.podsecurity.plugin import PRIVILEGED_BY_DEFAULT, PodSecurity, PodSecurityConfiguration
@@ -19,6 +20,7 @@ from tiffin.apiserver.admission.priority import Priority
 from tiffin.apiserver.admission.resourcequota import Charge, ResourceQuota
 from tiffin.apiserver.admission.serviceaccount import ServiceAccount
 from tiffin.apiserver.admission.tolerations import DefaultTolerationSeconds, TaintNodesByCondition
+from tiffin.apiserver.admission.validatingpolicies import ValidatingPolicies
 from tiffin.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebhooks
 from tiffin.apiserver.authz.authorizer import Authorizer
 from tiffin.apiserver.ports import Reader
@@ -51,9 +53,11 @@ def default_plugins(
         CertificateSubjectRestriction(),
         DefaultIngressClass(reader),
         *([] if allow_external_ips else [DenyServiceExternalIPs()]),
-        MutatingWebhooks(reader, equivalents, webhooks),
+        MutatingPolicies(reader, equivalents, authorizer.authorize),
+        MutatingWebhooks(reader, equivalents, webhooks, authorizer.authorize),
         EscalationCheck(authorizer),
-        ValidatingWebhooks(reader, equivalents, webhooks),
+        ValidatingPolicies(reader, equivalents, authorizer.authorize),
+        ValidatingWebhooks(reader, equivalents, webhooks, authorizer.authorize),
         ResourceQuota(reader, charge),
     ]
 

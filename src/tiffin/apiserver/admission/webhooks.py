@@ -15,17 +15,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from tiffin.apiserver.admission.attributes import AdmissionAttributes
+from tiffin.apiserver.admission.attributes import AdmissionAttributes, forbidden
 from tiffin.apiserver.admission.chain import ANY, Plugin
 from tiffin.apiserver.admission.matching import EXEMPT, GROUP, Criteria, Equivalents
 from tiffin.apiserver.admission.review import InvalidAnswer, Verdict, denial, review_of, verdict, version_for
 from tiffin.apiserver.admission.views import View, admission_request, name_in_request, take, view
+from tiffin.apiserver.authz.attributes import Attributes, Decision
 from tiffin.apiserver.ports import Reader
 from tiffin.apiserver.webhooks.client import InvalidClientConfig, WebhookClient, WebhookError
 from tiffin.machinery import errors
@@ -36,8 +37,12 @@ from tiffin.machinery.object import Object, Resource, name_of
 from tiffin.machinery.patch import PatchError
 from tiffin.machinery.schema import definition
 
+if TYPE_CHECKING:
+    from tiffin.apiserver.admission.evaluation import Conditions, Evaluator
+
 logger = logging.getLogger(__name__)
 
+Authorize = Callable[[Attributes], Decision]
 MUTATING = Resource(GROUP, "v1", "mutatingwebhookconfigurations")
 VALIDATING = Resource(GROUP, "v1", "validatingwebhookconfigurations")
 _HARMLESS = ("None", "NoneOnDryRun")
@@ -75,6 +80,7 @@ class Hooks:
         self._made_of: tuple[int, int] = (-1, -1)
         self._hooks: list[Hook] = []
         self._chosen: dict[tuple[str, str], list[Hook]] = {}
+        self._conditions: dict[str, Conditions] = {}
 
     def concerned(self, group_resource: str, operation: str) -> list[Hook]:
         """Those whose rules might match a request."""
@@ -89,7 +95,15 @@ class Hooks:
             self._chosen[key] = [] if group_resource in EXEMPT else of_interest
         return self._chosen[key]
 
+    def compiled(self, hook: Hook, compile: Callable[[list[Object], bool], Conditions]) -> Conditions:
+        """The match conditions of a webhook."""
+        conditions = self._conditions.get(hook.key)
+        if conditions is None:
+            conditions = self._conditions[hook.key] = compile(hook.spec["matchConditions"], hook.spec.get("failurePolicy") != "Ignore")
+        return conditions
+
     def _load(self) -> list[Hook]:
+        self._conditions.clear()
         pairs = [(name_of(c), spec) for c in self._reader.list(self._resource) for spec in c.get("webhooks") or ()]
         return [Hook(name, index, spec, Criteria(spec, spec.get("rules") or ())) for index, (name, spec) in enumerate(pairs) if spec.get("rules")]
 
@@ -101,16 +115,30 @@ class _Webhooks(Plugin):
     operations = ("CREATE", "UPDATE", "DELETE", "CONNECT")
     word = ""
 
-    def __init__(self, reader: Reader, equivalents: Equivalents, client: WebhookClient, resource: Resource) -> None:
-        self._reader, self._equivalents, self._client = reader, equivalents, client
+    def __init__(self, reader: Reader, equivalents: Equivalents, client: WebhookClient, authorize: Authorize, resource: Resource) -> None:
+        self._reader, self._equivalents, self._client, self._authorize = reader, equivalents, client, authorize
         self._hooks = Hooks(reader, resource, equivalents)
+        self._evaluator: Evaluator | None = None
 
     def _wanted(self, hook: Hook, a: AdmissionAttributes, obj: Object | None, old: Object | None) -> View | None:
         """What the webhook is shown, None if it is not concerned."""
         resource = hook.criteria.resource(a, self._equivalents, name_in_request(a, obj))
         if resource is None or not hook.criteria.selects(self._reader, a, obj, old):
             return None
-        return view(self._equivalents.registry, a, resource, obj, old)
+        seen = view(self._equivalents.registry, a, resource, obj, old)
+        return seen if not hook.spec.get("matchConditions") or self._meets_conditions(hook, a, seen) else None
+
+    def _meets_conditions(self, hook: Hook, a: AdmissionAttributes, seen: View) -> bool:
+        """Raises a 403 for conditions that have no value, unless the webhook's failures are ignored."""
+        from tiffin.apiserver.admission.evaluation import Conditions, Evaluator, Failed
+
+        if self._evaluator is None:
+            self._evaluator = Evaluator(self._reader, self._equivalents.registry, self._authorize)
+        conditions = self._hooks.compiled(hook, Conditions)
+        try:
+            return conditions.hold(self._evaluator.bindings(a, seen))
+        except Failed as failed:
+            raise forbidden(a, seen.obj, str(failed)) from failed
 
     async def _ask(self, hook: Hook, a: AdmissionAttributes, seen: View, mutating: bool) -> Verdict:
         """Raises CallFailed, or the ApiError of a refusal."""
@@ -146,8 +174,8 @@ class _Webhooks(Plugin):
 class MutatingWebhooks(_Webhooks):
     word = "mutation"
 
-    def __init__(self, reader: Reader, equivalents: Equivalents, client: WebhookClient) -> None:
-        super().__init__(reader, equivalents, client, MUTATING)
+    def __init__(self, reader: Reader, equivalents: Equivalents, client: WebhookClient, authorize: Authorize) -> None:
+        super().__init__(reader, equivalents, client, authorize, MUTATING)
 
     def admit(self, a: AdmissionAttributes, obj: Object | None, old: Object | None) -> Awaitable[None] | None:
         hooks = self._hooks.concerned(a.group_resource, a.operation)
@@ -204,8 +232,8 @@ _SCALE = "io.k8s.api.autoscaling.v1.Scale"
 class ValidatingWebhooks(_Webhooks):
     word = "validating"
 
-    def __init__(self, reader: Reader, equivalents: Equivalents, client: WebhookClient) -> None:
-        super().__init__(reader, equivalents, client, VALIDATING)
+    def __init__(self, reader: Reader, equivalents: Equivalents, client: WebhookClient, authorize: Authorize) -> None:
+        super().__init__(reader, equivalents, client, authorize, VALIDATING)
 
     def validate(self, a: AdmissionAttributes, obj: Object | None, old: Object | None) -> Awaitable[None] | None:
         hooks = self._hooks.concerned(a.group_resource, a.operation)
