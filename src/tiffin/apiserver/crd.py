@@ -134,7 +134,7 @@ class CustomResources:
     async def _clear(self, key: Key, crd: Object) -> None:
         """Deletes the objects of a definition that goes; the last one gone, the finalizer goes too."""
         name = crd["metadata"]["name"]
-        if self.store.index.count(name) and not is_true(crd, "Terminating"):
+        if self.store.index.count(name) and not _says_deleting(crd):
             await self._update_status(key, _begin_deletion)
             return  # and again, when this change is seen
         served = self.registry.stored(name)
@@ -183,6 +183,10 @@ class CustomResources:
 def _as_stored(served: Served) -> Served:
     """The resource without conversion: what only goes need not be understood."""
     return Served(served.kind, None, served.type)
+
+
+def _says_deleting(crd: Object) -> bool:
+    return any(c.get("reason") == "InstanceDeletionInProgress" for c in crd["status"].get("conditions") or ())
 
 
 def _begin_deletion(new: Object) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
@@ -122,7 +122,7 @@ class Discovery:
         if kind.subresources:
             resource["subresources"] = [
                 {"subresource": s.name, "responseKind": _gvk(self._response_kind(served, s)), "verbs": list(s.verbs)}
-                for s in sorted(kind.subresources, key=lambda s: s.name)]
+                for s in _subresources(served)]
         return resource
 
     @staticmethod
@@ -156,7 +156,7 @@ class Discovery:
         resources = []
         for served in sorted(found, key=lambda s: s.kind.plural):
             resources.append(_resource(served))
-            resources += [_subresource(served, sub) for sub in sorted(served.kind.subresources, key=lambda s: s.name)]
+            resources += [_subresource(served, sub) for sub in _subresources(served)]
         document: Object = {"kind": "APIResourceList", "groupVersion": f"{group}/{version}" if group else version, "resources": resources}
         return document if not group else {"kind": "APIResourceList", "apiVersion": "v1", **{k: v for k, v in document.items() if k != "kind"}}
 
@@ -180,6 +180,11 @@ def _resource(served: Served) -> Object:
     if kind.stored and "list" in kind.verbs and kind.plural != "componentstatuses":
         resource["storageVersionHash"] = _hash(served)
     return resource
+
+
+def _subresources(served: Served) -> Sequence[Subresource]:
+    """By name; those of custom resources in their own order."""
+    return served.kind.subresources if served.custom else sorted(served.kind.subresources, key=lambda s: s.name)
 
 
 def _subresource(served: Served, sub: Subresource) -> Object:

@@ -1,28 +1,31 @@
-"""What a CustomResourceDefinition must be: names, versions, columns, subresources, conversion. Its schemas are looked at elsewhere.
+"""What a CustomResourceDefinition must be: names, versions, columns, subresources, conversion. Its schemas are
+looked at in `schema_rules.py`.
 
 Where all versions agree (always, when there is one) errors name the field as if it stood at the top of the spec.
 """
 from __future__ import annotations
 
-import re
+from collections.abc import Set
 from typing import Any
 
 from tiffin.api.admissionregistration.webhooks import client_errors
+from tiffin.api.apiextensions.conditions import APPROVED, approval, is_protected
+from tiffin.api.apiextensions.schema_rules import schema_errors
 from tiffin.api.checks import one_of
 from tiffin.machinery import names
-from tiffin.machinery.field import FieldError, duplicate, forbidden, invalid, not_supported, required
+from tiffin.machinery.field import FieldError, duplicate, forbidden, invalid, required, too_many
 from tiffin.machinery.object import Object, annotations_of, dig, name_of
+from tiffin.machinery.structural.rulepaths import FieldPathError, schema_at, steps_of
 
 Spec = dict[str, Any]
 
 SCOPES = ("Cluster", "Namespaced")
-APPROVED = "api-approved.kubernetes.io"
+MOST_SELECTABLE = 8
+_SELECTABLE = "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed."
 COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 LONGEST_WARNING = 256
-_PROPOSAL = "see https://github.com/kubernetes/enhancements/pull/1111"
 _SIMPLE_PATH = "must be a simple json path starting with ."
-_simple_path = re.compile(r"(\.[A-Za-z_][A-Za-z0-9_]*|\['[^']*'\])+").fullmatch
 _STALE = (
     "missing from spec.versions; {0} was previously a storage version, and must remain in spec.versions until a storage migration ensures "
     "no data remains persisted in {0} and removes {0} from status.storedVersions"
@@ -35,7 +38,8 @@ def definition_errors(crd: Object) -> list[FieldError]:
     errors: list[FieldError] = []
     if name_of(crd) != wanted:
         errors.append(invalid("metadata.name", name_of(crd), 'must be spec.names.plural+"."+spec.group'))
-    errors += spec_errors(spec) + stored_version_errors(crd) + _approval_errors(crd, spec)
+    errors += spec_errors(spec) + name_errors(dig(crd, "status", "acceptedNames", default={}), "status.acceptedNames")
+    errors += stored_version_errors(crd) + _approval_errors(crd, spec)
     if spec.get("preserveUnknownFields"):
         words = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
         errors.append(invalid("spec.preserveUnknownFields", True, words))
@@ -47,20 +51,44 @@ def spec_errors(spec: Spec) -> list[FieldError]:
     scope = spec.get("scope") or ""
     errors += one_of(scope, "spec.scope", SCOPES) if scope else [required("spec.scope")]
     versions = spec.get("versions") or []
+    errors += [
+        required(f"spec.versions[{index}].schema.openAPIV3Schema")
+        for index, version in enumerate(versions) if dig(version, "schema", "openAPIV3Schema") is None]
+    shared = frozenset(field for field in _PER_VERSION if all(version.get(field) == versions[0].get(field) for version in versions))
     for index, version in enumerate(versions):
-        errors += _version_errors(version, f"spec.versions[{index}]")
-    errors += _version_set_errors(versions) + _names_errors(spec.get("names") or {}, "spec.names")
-    shared = all(_shape(version) == _shape(versions[0]) for version in versions)
-    for index, version in enumerate(versions[:1] if shared else versions):
-        path = "spec" if shared else f"spec.versions[{index}]"
-        errors += _column_errors(version.get("additionalPrinterColumns") or [], f"{path}.additionalPrinterColumns")
-        errors += _subresource_errors(version.get("subresources") or {}, f"{path}.subresources")
-        errors += _selectable_errors(version, f"{path}.selectableFields")
+        path = f"spec.versions[{index}]"
+        errors += _joined(version.get("name") or "", f"{path}.name", names.is_dns1035_label(version.get("name") or ""))
+        errors += _warning_errors(version, f"{path}.deprecationWarning")
+        errors += _content_errors(version, path, _PER_VERSION - shared, bool(_status_of(version)))
+    errors += _version_set_errors(spec.get("versions"))
+    first = versions[0].get("name") if versions else ""
+    errors += _joined(first, "spec.version", names.is_dns1035_label(first)) if first else []
+    errors += _names_errors(spec.get("names") or {}, "spec.names")
+    if versions:
+        errors += _content_errors(versions[0], "spec", shared, any(map(_status_of, versions)))
     return errors + _conversion_errors(spec.get("conversion") or {}, "spec.conversion")
 
 
-def _shape(version: Spec) -> tuple[Any, ...]:
-    return tuple(version.get(field) for field in ("schema", "additionalPrinterColumns", "subresources", "selectableFields"))
+_PER_VERSION = frozenset({"schema", "subresources", "additionalPrinterColumns", "selectableFields"})
+
+
+def _status_of(version: Spec) -> bool:
+    return "status" in (version.get("subresources") or {})
+
+
+def _content_errors(version: Spec, path: str, fields: Set[str], status: bool) -> list[FieldError]:
+    """Errors in some fields of a version; those that all versions have in common are looked at once, as if they stood in the spec."""
+    errors: list[FieldError] = []
+    schema = dig(version, "schema", "openAPIV3Schema")
+    if "schema" in fields and schema is not None:
+        errors += schema_errors(schema, status, f"{path}.{'validation' if path == 'spec' else 'schema'}.openAPIV3Schema")
+    if "subresources" in fields:
+        errors += _subresource_errors(version.get("subresources") or {}, f"{path}.subresources")
+    if "additionalPrinterColumns" in fields:
+        errors += _column_errors(version.get("additionalPrinterColumns") or [], f"{path}.additionalPrinterColumns")
+    if "selectableFields" in fields:
+        errors += _selectable_errors(version, f"{path}.selectableFields")
+    return errors
 
 
 def _joined(value: str, path: str, complaints: list[str]) -> list[FieldError]:
@@ -74,64 +102,71 @@ def _group_errors(group: str, path: str) -> list[FieldError]:
     return errors or ([] if "." in group else [invalid(path, group, "should be a domain with at least one dot")])
 
 
-def _version_errors(version: Spec, path: str) -> list[FieldError]:
-    called, warning = version.get("name") or "", version.get("deprecationWarning")
-    errors = _joined(called, f"{path}.name", names.is_dns1035_label(called))
-    if called:
-        errors += _joined(called, "spec.version", names.is_dns1035_label(called)) if path.endswith("[0]") else []
-    if warning is not None:
-        errors += _warning_errors(warning, bool(version.get("deprecated")), f"{path}.deprecationWarning")
-    if dig(version, "schema", "openAPIV3Schema") is None:
-        errors.append(required(f"{path}.schema.openAPIV3Schema"))
+def _warning_errors(version: Spec, path: str) -> list[FieldError]:
+    warning = version.get("deprecationWarning")
+    if warning is None:
+        return []
+    if not version.get("deprecated"):
+        return [invalid(path, warning, "can only be set for deprecated versions")]
+    errors: list[FieldError] = []
+    if len(warning.encode()) > LONGEST_WARNING:
+        errors.append(invalid(path, warning, f"must be <= {LONGEST_WARNING} characters long"))
+    if not warning:
+        errors.append(invalid(path, warning, "must not be an empty string"))
+    for index, character in enumerate(warning):
+        if not character.isprintable():
+            place = len(warning[:index].encode())
+            words = f"must only contain printable UTF-8 characters; non-printable character found at index {place}"
+            return [*errors, invalid(path, warning, words)]
     return errors
 
 
-def _warning_errors(warning: str, deprecated: bool, path: str) -> list[FieldError]:
-    if not deprecated:
-        return [invalid(path, warning, "can only be set for deprecated versions")]
-    if len(warning) > LONGEST_WARNING:
-        return [invalid(path, warning, f"must be <= {LONGEST_WARNING} characters long")]
-    if not warning:
-        return [invalid(path, warning, "must not be empty")]
-    for index, character in enumerate(warning):
-        if not character.isprintable():
-            words = f"must only contain printable UTF-8 characters; non-printable character found at index {index}"
-            return [invalid(path, warning, words)]
-    return []
-
-
-def _shown(versions: list[Spec]) -> list[Spec] | None:
-    return [
+def _shown(versions: list[Spec] | None) -> list[Spec] | None:
+    """Versions as errors print them, where what they have in common stands elsewhere."""
+    return None if versions is None else [
         {
             "Name": v.get("name", ""), "Served": v.get("served", False), "Storage": v.get("storage", False),
             "Deprecated": v.get("deprecated", False), "DeprecationWarning": v.get("deprecationWarning"), "Schema": None,
             "Subresources": None, "AdditionalPrinterColumns": None, "SelectableFields": None,
         }
         for v in versions
-    ] or None
+    ]
 
 
-def _version_set_errors(versions: list[Spec]) -> list[FieldError]:
-    called, errors = [v.get("name") for v in versions], []
+def _version_set_errors(versions: list[Spec] | None) -> list[FieldError]:
+    called, errors = [v.get("name") for v in versions or ()], []
     if len(set(called)) < len(called):
         errors.append(invalid("spec.versions", _shown(versions), "must contain unique version names"))
-    if sum(bool(v.get("storage")) for v in versions) != 1:
+    if sum(bool(v.get("storage")) for v in versions or ()) != 1:
         errors.append(invalid("spec.versions", _shown(versions), "must have exactly one version marked as storage version"))
     return errors
 
 
 def _names_errors(given: Spec, path: str) -> list[FieldError]:
-    fields = ("plural", "singular", "kind", "listKind")
-    errors = [required(f"{path}.{field}") for field in fields if not given.get(field)]
-    for field in fields:
+    errors = [required(f"{path}.{field}") for field in ("plural", "singular", "kind", "listKind") if not given.get(field)]
+    return errors + name_errors(given, path)
+
+
+def name_errors(given: Spec, path: str) -> list[FieldError]:
+    """What is wrong with the names there are, in the spec or among the accepted ones."""
+    errors: list[FieldError] = []
+    for field in ("plural", "singular"):
         value = given.get(field) or ""
-        text = value.lower() if "ind" in field else value
-        errors += _joined(value, f"{path}.{field}", names.is_dns1035_label(text)) if value else []
-    for field in ("shortNames", "categories"):
-        for index, value in enumerate(given.get(field) or ()):
-            errors += _joined(value, f"{path}.{field}[{index}]", names.is_dns1035_label(value))
+        errors += _joined(value, f"{path}.{field}", names.is_dns1035_label(value)) if value else []
+    for field in ("kind", "listKind"):
+        value = given.get(field) or ""
+        if value and (found := names.is_dns1035_label(value.lower())):
+            errors.append(invalid(f"{path}.{field}", value, f"may have mixed case, but should otherwise match: {','.join(found)}"))
+    errors += _label_errors(given, "shortNames", path)
     if given.get("kind") and given.get("kind") == given.get("listKind"):
         errors.append(invalid(f"{path}.listKind", given["listKind"], "kind and listKind may not be the same"))
+    return errors + _label_errors(given, "categories", path)
+
+
+def _label_errors(given: Spec, field: str, path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for index, value in enumerate(given.get(field) or ()):
+        errors += _joined(value, f"{path}.{field}[{index}]", names.is_dns1035_label(value))
     return errors
 
 
@@ -167,58 +202,60 @@ def _subresource_errors(subresources: Spec, path: str) -> list[FieldError]:
 def _scale_path_errors(value: str, path: str, roots: tuple[str, ...], words: str) -> list[FieldError]:
     if not value:
         return [required(path)]
-    if not _simple_path(value):
+    if not value.startswith("."):
         return [invalid(path, value, _SIMPLE_PATH)]
     return [] if value.startswith(roots) else [invalid(path, value, f"should be a json path {words}")]
 
 
 def _selectable_errors(version: Spec, path: str) -> list[FieldError]:
     errors: list[FieldError] = []
-    seen: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
+    schema = dig(version, "schema", "openAPIV3Schema", default={})
     for index, field in enumerate(version.get("selectableFields") or ()):
         where, here = field.get("jsonPath") or "", f"{path}[{index}].jsonPath"
         if not where:
             errors.append(required(here))
             continue
-        errors += _selectable_path_errors(where, dig(version, "schema", "openAPIV3Schema", default={}), here)
-        errors += [duplicate(here, where)] if where in seen else []
-        seen.add(where)
-    return errors
-
-
-def _selectable_path_errors(where: str, schema: Spec, path: str) -> list[FieldError]:
-    if not where.startswith((".", "[")):
-        first = re.split(r"[.\[]", where)[0]
-        return [invalid(path, where, f"is an invalid path: expected [ or . but got: {first}")]
-    found: Spec | None = schema
-    for step in where[1:].split("."):
-        found = dig(found, "properties", step)
-    if found is None or where.startswith(".metadata"):
-        return [invalid(path, where, "is an invalid path: does not refer to a valid field")]
-    if found.get("type") not in ("string", "boolean", "integer"):
-        words = "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed."
-        return [invalid(path, where, words)]
-    return []
+        try:
+            found, steps = schema_at(schema, where, arrays=False), tuple(steps_of(where))
+        except FieldPathError as error:
+            errors.append(invalid(here, where, f"is an invalid path: {error}"))
+            continue
+        if steps[0] == "metadata":
+            errors.append(invalid(here, where, "must not point to fields in metadata"))
+        if found.get("type") not in ("string", "boolean", "integer"):
+            errors.append(invalid(here, where, _SELECTABLE))
+        errors += [duplicate(here, where)] if steps in seen else []
+        seen.add(steps)
+    return errors + ([too_many(path, len(seen), MOST_SELECTABLE)] if len(seen) > MOST_SELECTABLE else [])
 
 
 def _conversion_errors(conversion: Spec, path: str) -> list[FieldError]:
-    strategy, webhook = conversion.get("strategy") or "", conversion.get("webhook")
-    if not strategy:
-        return [required(f"{path}.strategy")]
-    if strategy == "None":
-        words = "should not be set when strategy is not set to Webhook"
-        return [] if webhook is None else [forbidden(f"{path}.webhook", words)]
+    strategy, webhook = conversion.get("strategy") or "", conversion.get("webhook") or {}
+    client, versions = webhook.get("clientConfig"), webhook.get("conversionReviewVersions") or []
+    errors = one_of(strategy, f"{path}.strategy", ("None", "Webhook")) if strategy else [required(f"{path}.strategy")]
     if strategy != "Webhook":
-        return [not_supported(f"{path}.strategy", strategy, ("None", "Webhook"))]
-    client = dig(webhook, "clientConfig")
+        words = "should not be set when strategy is not set to Webhook"
+        set_fields = [field for field, value in (("webhookClientConfig", client), ("conversionReviewVersions", versions)) if value]
+        return errors + [forbidden(f"{path}.{field}", words) for field in set_fields]
     if client is None:
-        return [required(f"{path}.webhookClientConfig", "required when strategy is set to Webhook")]
-    errors = client_errors(client, f"{path}.webhookClientConfig")
-    versions = dig(webhook, "conversionReviewVersions", default=[])
+        errors.append(required(f"{path}.webhookClientConfig", "required when strategy is set to Webhook"))
+    else:
+        errors += client_errors(client, f"{path}.webhookClientConfig")
+    return errors + _review_version_errors(versions, f"{path}.conversionReviewVersions")
+
+
+def _review_version_errors(versions: list[str], path: str) -> list[FieldError]:
     if not versions:
-        errors.append(required(f"{path}.conversionReviewVersions"))
-    elif not {"v1", "v1beta1"} & set(versions):
-        errors.append(invalid(f"{path}.conversionReviewVersions", versions, "must include at least one of v1, v1beta1"))
+        return [required(path)]
+    errors: list[FieldError] = []
+    for index, version in enumerate(versions):
+        if version in versions[:index]:
+            errors.append(invalid(f"{path}[{index}]", version, "duplicate version"))
+        else:
+            errors += [invalid(f"{path}[{index}]", version, words) for words in names.is_dns1035_label(version)]
+    if not {"v1", "v1beta1"} & set(versions):
+        errors.append(invalid(path, versions, "must include at least one of v1, v1beta1"))
     return errors
 
 
@@ -239,16 +276,13 @@ def stored_version_errors(crd: Object) -> list[FieldError]:
 
 def _approval_errors(crd: Object, spec: Spec) -> list[FieldError]:
     """Groups of the Kubernetes project say where they were approved, or that they were not."""
-    group = spec.get("group") or ""
-    if not f".{group}".endswith((".k8s.io", ".kubernetes.io")):
+    if not is_protected(spec.get("group") or ""):
         return []
-    path, approval = f"metadata.annotations[{APPROVED}]", annotations_of(crd).get(APPROVED)
-    words = f'protected groups must have approval annotation "{APPROVED}"'
-    if not approval:
-        return [required(path, f"{words}, {_PROPOSAL}")]
-    if approval.startswith("unapproved") or re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/]+", approval):
-        return []
-    return [invalid(path, approval, f'{words} with either a URL or a reason starting with "unapproved", {_PROPOSAL}')]
+    path = f"metadata.annotations[{APPROVED}]"
+    state, told = approval(crd)
+    if state == "Missing":
+        return [required(path, told)]
+    return [invalid(path, annotations_of(crd)[APPROVED], told)] if state == "Invalid" else []
 
 
 def change_errors(new: Object, old: Object) -> list[FieldError]:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiffin.api.apiextensions.crd_validation import change_errors, definition_errors, spec_errors, stored_version_errors
+from tiffin.api.apiextensions.conditions import set_condition
+from tiffin.api.apiextensions.crd_validation import change_errors, definition_errors, name_errors, spec_errors, stored_version_errors
 from tiffin.api.kind import Context, Kind, Subresource
 from tiffin.api.printing import NAME_AND_CREATED, name_and_created
 from tiffin.api.strategy import changed, keep, next_generation, start_generation, updates_status
-from tiffin.machinery.field import FieldError
+from tiffin.machinery.field import FieldError, quoted
 from tiffin.machinery.object import Object, dig
+from tiffin.machinery.structural.formats import recognized
+
+_PENDING = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
 
 
 def default(obj: Object) -> None:
@@ -72,12 +76,52 @@ def _note_storage_version(obj: Object) -> None:
         obj["status"] = (obj.get("status") or {}) | {"storedVersions": [*known, stored]}
 
 
+def mark_deleted(obj: Object) -> None:
+    """A definition that goes says so at once; its spec has not changed, and there is nothing to wait for but its objects."""
+    metadata = obj["metadata"]
+    if metadata.pop("deletionGracePeriodSeconds", None) is None:
+        return
+    metadata["generation"] -= 1
+    conditions = list(dig(obj, "status", "conditions", default=[]))
+    set_condition(conditions, "Terminating", "True", "InstanceDeletionPending", _PENDING, metadata["deletionTimestamp"])
+    obj["status"] = {**(obj.get("status") or {}), "conditions": conditions}
+
+
+def warnings(new: Object, old: Object | None) -> list[str]:
+    """Formats nothing checks, of which the definition did not speak before."""
+    known = set(_odd_formats(old)) if old is not None else set()
+    return [f"unrecognized format {quoted(name)}" for name in _odd_formats(new) if name not in known]
+
+
+def _odd_formats(crd: Object) -> list[str]:
+    found: list[str] = []
+    for version in dig(crd, "spec", "versions", default=[]):
+        found += _formats_in(dig(version, "schema", "openAPIV3Schema", default={}))
+    return found
+
+
+def _formats_in(schema: Any) -> list[str]:
+    """The formats in a schema that are not recognized, each as often as it stands there."""
+    if not isinstance(schema, dict):
+        return []
+    found = [schema["format"]] if schema.get("format") and not recognized(schema["format"]) else []
+    for key in ("items", "not", "additionalProperties"):
+        found += _formats_in(schema.get(key))
+    for key in ("allOf", "anyOf", "oneOf"):
+        for sub in schema.get(key) or ():
+            found += _formats_in(sub)
+    for sub in (schema.get("properties") or {}).values():
+        found += _formats_in(sub)
+    return found
+
+
 def validate(obj: Object, context: Context) -> list[FieldError]:
     return definition_errors(obj)
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    return spec_errors(new.get("spec") or {}) + change_errors(new, old) + stored_version_errors(new)
+    errors = spec_errors(new.get("spec") or {}) + change_errors(new, old)
+    return errors + name_errors(dig(new, "status", "acceptedNames", default={}), "status.acceptedNames") + stored_version_errors(new)
 
 
 KIND = Kind(
@@ -95,6 +139,8 @@ KIND = Kind(
     ),
     unconditional_update=False,
     deletion_finalizers=("customresourcecleanup.apiextensions.k8s.io",),
+    mark_deleted=mark_deleted,
+    warnings=warnings,
     default=default,
     prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,

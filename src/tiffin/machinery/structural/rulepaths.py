@@ -44,8 +44,10 @@ def steps_of(path: str) -> list[str]:
     return steps
 
 
-def schema_at(schema: dict[str, Any], path: str) -> dict[str, Any]:
-    """The schema a path leads to; raises FieldPathError."""
+def schema_at(schema: dict[str, Any], path: str, arrays: bool = True) -> dict[str, Any]:
+    """The schema a path leads to; `arrays` allows steps written in brackets. Raises FieldPathError."""
+    if not arrays and "[" in path:
+        raise FieldPathError("array notation is not allowed")
     found: Any = schema
     for step in steps_of(path):
         properties, others = found.get("properties") or {}, found.get("additionalProperties")
