@@ -52,6 +52,7 @@ def _add_lifecycle(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     up.add_argument("--listen", metavar="ADDRESS", help="let other machines reach the API server, to join, at this address; none: no longer")
     _add_patience(up)
     _add_exposure(up)
+    _add_access(up)
     down = _command(commands, "down", "stop the cluster and remove everything it made on this machine, but its state")
     down.add_argument("--purge", action="store_true", help="remove the state, too: objects, images, keys, logs")
     down.add_argument("--grace", type=_duration, default=10.0, metavar="TIME", help="what containers get to end by themselves (10s)")
@@ -71,6 +72,18 @@ def _add_exposure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--load-balancer-address", metavar="ADDRESSES", help=addresses)
     allow = "let Services name external IPs, by which traffic to any address can be taken over (refused at first)"
     parser.add_argument("--allow-external-ips", action=argparse.BooleanOptionalAction, help=allow)
+
+
+def _add_access(parser: argparse.ArgumentParser) -> None:
+    """Files about who may come, and what is kept of it; an empty path takes one away."""
+    files = {
+        "audit-policy-file": "what the audit log notes of which requests (audit.k8s.io/v1 Policy); without it there is no audit log",
+        "audit-log-path": "the audit log (audit.log in the data directory at first)",
+        "encryption-provider-config": "how objects are encrypted at rest (apiserver.config.k8s.io/v1 EncryptionConfiguration)",
+        "authentication-config": "whose tokens are trusted beside the cluster's own (apiserver.config.k8s.io/v1 AuthenticationConfiguration)",
+    }  # fmt: skip
+    for name, text in files.items():
+        parser.add_argument(f"--{name}", metavar="FILE", help=text)
 
 
 def _add_questions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -154,6 +167,7 @@ def _add_daemons(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     server.add_argument("--pod-cidr")
     _add_patience(server)
     _add_exposure(server)
+    _add_access(server)
     server.add_argument("--keep-routes", action="store_true", help="give this host routes to the pods of machines that joined")
     server.add_argument("--bridged-cidr", default="", help="network of the nodes behind this host's bridge")
     server.add_argument("--ready-fd", type=int, default=-1, help="an open pipe that gets the line `ready PORT`")

@@ -99,12 +99,13 @@ def _join(layout: Layout, options: argparse.Namespace) -> int:
 
 def _asked(options: argparse.Namespace) -> up.Options:
     """What the command line says of the cluster's settings."""
-    from tiffin.cluster import up
+    from tiffin.cluster import accessfiles, up
 
     return up.Options(
         options.nodes, options.simulated, options.store, options.port, options.node_monitor_grace_period,
         options.default_not_ready_toleration_seconds, options.default_unreachable_toleration_seconds,
         options.allow_external_ips, options.load_balancer_address, up.parse_listen(options.listen),
+        accessfiles.asked(options),
     )
 
 
@@ -260,7 +261,7 @@ def _doctor(layout: Layout, options: argparse.Namespace) -> int:
 
 
 def _server(layout: Layout, options: argparse.Namespace) -> int:
-    from tiffin.cluster import entry
+    from tiffin.cluster import accessfiles, entry
     from tiffin.cluster.config import LOAD_BALANCER_ADDRESSES, NODE_MONITOR_GRACE, POD_CIDR, TOLERATION_SECONDS, ServerConfig
 
     config = ServerConfig(
@@ -277,6 +278,7 @@ def _server(layout: Layout, options: argparse.Namespace) -> int:
         load_balancer_addresses=tuple(filter(None, _or(options.load_balancer_address, LOAD_BALANCER_ADDRESSES).split(","))),
         keep_routes=options.keep_routes,
         bridged_cidr=options.bridged_cidr,
+        access=accessfiles.given(options),
         ready_fd=options.ready_fd,
     )
     return entry.server(config)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tiffin.cluster.accessfiles import NO_FILES, AccessFiles
+
 #: The version of the state layout in a data directory. Raised when an older tiffin could not read what a newer one wrote.
 STATE_VERSION = 2
 
@@ -58,6 +60,8 @@ class ServerConfig:
     """Whether this host gets routes to the pods of machines that joined; takes root."""
     bridged_cidr: str = ""
     """The network of the nodes behind this host's bridge."""
+    access: AccessFiles = NO_FILES
+    """Files about who may come, what is noted of it, and how objects are encrypted."""
     ready_fd: int = -1
     request_log: bool = False
 

@@ -9,10 +9,12 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from tiffin.apiserver.authn.serviceaccount import DEFAULT_ISSUER
 from tiffin.apiserver.authz.bootstrap import controller_role
 from tiffin.apiserver.server import Assembly, Options, state_file
 from tiffin.apiserver.user import AUTHENTICATED, MASTERS, User
 from tiffin.cluster import signing
+from tiffin.cluster.accessfiles import UnusableFile
 from tiffin.cluster.config import ServerConfig
 from tiffin.controllers import all_controllers
 from tiffin.controllers.config import Config
@@ -21,7 +23,7 @@ from tiffin.net.pki import Pki, ensure_pki
 from tiffin.runtime.clock import SystemClock
 from tiffin.runtime.controller import Controller
 from tiffin.runtime.manager import run_controllers
-from tiffin.store.log import Log, MemoryLog
+from tiffin.store.log import Log, MemoryLog, Undecipherable
 from tiffin.store.sqlite import SqliteLog
 from tiffin.store.store import Store
 
@@ -62,14 +64,25 @@ def controller_roles(controllers: list[Controller]) -> list[Object]:
     return [role for c in controllers for role in controller_role(c.name, c.rules)]
 
 
+def open_store(config: ServerConfig) -> Store:
+    """The objects of the cluster. Raises UnusableFile where they cannot be decrypted."""
+    log = config.access.encrypted(open_log(config))
+    try:
+        return Store(log)
+    except Undecipherable as error:
+        log.close()
+        raise UnusableFile(f"{error} ({config.access.encryption_provider_config or 'none was given'})") from error
+
+
 async def serve(config: ServerConfig) -> None:
     """Runs the control plane until cancelled."""
     config.data_dir.mkdir(parents=True, exist_ok=True)
     pki = ensure_pki(config.pki_dir, server_hosts(config))
-    store = Store(open_log(config))
+    store = open_store(config)
     options = Options(
         pki, list(token_lines(config.admin_token_file)), f"{config.advertise_address}:{config.port}", config.service_cidr,
-        log_requests=config.request_log, allow_external_ips=config.allow_external_ips, toleration_seconds=(config.not_ready_toleration, config.unreachable_toleration))
+        log_requests=config.request_log, auditor=config.access.auditor(config.data_dir), authentication=config.access.authentication(DEFAULT_ISSUER),
+        allow_external_ips=config.allow_external_ips, toleration_seconds=(config.not_ready_toleration, config.unreachable_toleration))
     assembly = Assembly(store, options)
     controllers = controllers_for(config, pki, assembly)
     try:

@@ -44,7 +44,7 @@ def expected(layout: Layout, state: ClusterState) -> list[Daemon]:
 def server_command(layout: Layout, state: ClusterState, ranges: Ranges | None) -> list[str]:
     addresses = ["127.0.0.1", *([ranges.gateway] if ranges else []), *present(state.listen)]
     arguments = ["server", "--name", layout.name, "--data-dir", str(layout.data_dir), "--store", state.store, "--port", str(state.port)]
-    return tiffin_command(*arguments, "--bind", ",".join(addresses), "--pod-cidr", state.pod_cidr, *_patience(state), *_exposure(state), *_joining(state))
+    return tiffin_command(*arguments, "--bind", ",".join(addresses), "--pod-cidr", state.pod_cidr, *_patience(state), *_exposure(state), *_joining(state), *state.access_files)
 
 
 def agent_command(node: NodeLayout, state: ClusterState, ranges: Ranges) -> list[str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tiffin.cluster import daemons, logs, resolver, routes
+from tiffin.cluster.accessfiles import UnusableFile
 from tiffin.cluster.config import CLUSTER_DNS, CLUSTER_DOMAIN, SERVICE_CIDR, ServerConfig
 from tiffin.cluster.gate import pass_through
 from tiffin.cluster.layout import Layout, NodeLayout
@@ -41,6 +42,9 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
     gc.set_threshold(*_COLLECTIONS)
     try:
         uvloop.run(_until_told(main))
+    except UnusableFile as error:
+        log.error("cannot start: %s", error)
+        return 1
     except Exception:
         log.exception("giving up")
         return 1

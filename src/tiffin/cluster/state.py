@@ -48,6 +48,8 @@ class ClusterState:
     """Separated by commas."""
     listen: tuple[str, ...] = ()
     """Addresses of this machine on which other machines reach the API server."""
+    access_files: tuple[str, ...] = ()
+    """Flags of the server: its files about access, see `accessfiles.py`."""
     version: int = STATE_VERSION
 
     @property
@@ -90,7 +92,8 @@ def load_state(path: Path) -> ClusterState | None:
 def _read(document: dict[str, Any], version: int) -> ClusterState:
     """Version 1 knew only how many nodes there are."""
     nodes = range(1, document["nodes"] + 1) if version < 2 else document["nodes"]
-    lists = {"nodes": tuple(map(int, nodes)), "stopped": tuple(map(int, document.get("stopped", ()))), "listen": tuple(document.get("listen", ()))}
+    lists: dict[str, tuple[Any, ...]] = {"nodes": tuple(map(int, nodes)), "stopped": tuple(map(int, document.get("stopped", ()))), "listen": tuple(document.get("listen", ()))}
+    lists["access_files"] = tuple(document.get("access_files", ()))
     return ClusterState(**{**document, **lists, "version": STATE_VERSION})
 
 

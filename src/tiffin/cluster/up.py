@@ -31,6 +31,7 @@ from tiffin.cluster import (
     nodes_ready,
     readiness,
 )
+from tiffin.cluster.accessfiles import settled
 from tiffin.cluster.addresses import Ranges
 from tiffin.cluster.gate import Gate
 from tiffin.cluster.layout import Layout, NodeLayout, default_root
@@ -73,6 +74,7 @@ class Options:
     allow_external_ips: bool | None = None
     load_balancer_addresses: str | None = None
     listen: tuple[str, ...] | None = None
+    access_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ def settle(layout: Layout, options: Options) -> ClusterState:
     """The state the cluster is to have. Raises `Refused`, before anything was changed."""
     _refuse(problems(Wish(layout, 0, options.nodes or 0)))
     before = load_state(layout.state_file) or replace(DEFAULTS, name=layout.name)
+    if options.access_files:
+        before = replace(before, access_files=settled(before.access_files, options.access_files))
     asked = {option: value for option in _TAKEN_OVER if (value := getattr(options, option)) is not None}
     state = replace(before, **asked)
     if options.nodes is not None:
