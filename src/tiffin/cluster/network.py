@@ -176,6 +176,9 @@ def _configure_node(address: str, ranges: Ranges) -> None:
     settings |= dict.fromkeys((f"conf/{each}/send_redirects" for each in ("all", "default", "eth0")), "0")
     for setting, value in settings.items():
         Path("/proc/sys/net/ipv4", setting).write_text(value)
+    # Packets between two pods of the node pass the proxy's rules too; without the module there is no such switch (`tiffin doctor`).
+    for switch in Path("/proc/sys/net/bridge").glob("bridge-nf-call-ip*tables"):
+        switch.write_text("1")
 
 
 def _add_bridge(ip: IPRoute, name: str, address: str) -> int:

@@ -8,7 +8,7 @@ and no rule. Only services with session affinity have chains and sets of their o
 `state` knows services, slices and the node; `plan` says which items (elements, chains, sets) one service needs; `ledger` keeps who
 needs what and gives the difference as `Changes`; `nftables` writes it as one transaction and reads back what is there; `run` does it.
 
-Another set of rules shares table and transactions like this: an owner of its own name prefix in the ledger (`("policy", namespace, name)`),
-items made with `ledger.chain`, `ledger.declared_set` and `ledger.element`, and a jump to its entry chain from a base chain in
-`skeleton.py`. Everything else, atomicity, retries and the correction of drift, comes with it.
+NetworkPolicies share table and transactions: `policyrules` reads one policy, `policies` keeps who is isolated and who is whose peer, as
+owners of their own in the ledger, and `policywatch` follows the pods of the cluster while there is any policy. Two maps lead from a pod's
+address to its chain; so, too, a packet costs one lookup for each side, whatever the number of policies.
 """

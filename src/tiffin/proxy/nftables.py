@@ -165,6 +165,8 @@ def _text(value: Any) -> str:
             return f"{low}-{high}"
         case {"goto": {"target": target}}:
             return f"goto {target}"
+        case {"jump": {"target": target}}:
+            return f"jump {target}"
         case {"elem": {"val": inner}}:
             return _text(inner)
         case {"drop": _}:

@@ -21,6 +21,8 @@ from tiffin.proxy.healthcheck import Health, HealthPorts
 from tiffin.proxy.ledger import Changes, Ledger, difference
 from tiffin.proxy.nftables import Nft, NftError, Tables
 from tiffin.proxy.plan import FrontKey, ServicePlan, node_items, plan, rank, udp_changes
+from tiffin.proxy.policies import Policies
+from tiffin.proxy.policywatch import PolicyWatch
 from tiffin.proxy.skeleton import FAMILIES
 from tiffin.proxy.state import State
 from tiffin.runtime.clock import Clock
@@ -52,6 +54,9 @@ class Proxy:
         self._certain = False
         self._generation = 0
         self._wake = asyncio.Event()
+        self._warned = False
+        self._policies = Policies(config.node_name, config.node_local_addresses)
+        self._policy_watch = PolicyWatch(self._policies, caches, self._wake.set)
         for resource, changed, fields in (
             (SERVICES, self._state.service_changed, ""),
             (SLICES, self._state.slice_changed, ""),
@@ -62,6 +67,7 @@ class Proxy:
     async def run(self) -> None:
         """Keep the table true until cancelled."""
         await self._caches.synced((SERVICES, SLICES, NODES))
+        await self._policy_watch.synced()
         failures, self._certain = 0, False
         try:
             while True:
@@ -121,6 +127,10 @@ class Proxy:
         flows: dict[FrontKey, frozenset[Target]] = dict(self._udp)
         bridge_is_seen = _BRIDGE_SWITCH.exists() and _BRIDGE_SWITCH.read_text().strip() == "1"
         self._ledger.replace(("node",), node_items(self._state.node, self._config, bridge_is_seen))
+        self._policies.plan(self._ledger)
+        if self._policies.in_force and not bridge_is_seen and not self._warned:
+            self._warned = True
+            log.error("network policies do not keep pods of this node apart: the kernel module br_netfilter is not there, or its switch is off")
         for number, key in enumerate(self._state.take_dirty(), 1):
             flows.update(self._plan_service(key))
             if number % _PLANNED_AT_ONCE == 0:

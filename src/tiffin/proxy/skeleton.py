@@ -2,6 +2,8 @@
 
     prerouting, before connection tracking   nothing from outside reaches 127.0.0.0/8 (CVE-2020-8558)
     prerouting and output, nat               `services`, then for the node's own addresses `ports`
+    forward, before the filters              NetworkPolicies: `policy-egress` by the sender, `policy-ingress` by the receiver
+    input                                    NetworkPolicies: what pods send to the name server on the node itself
     forward and output, filter               what still has a service's address is refused: no endpoints, or no such port
     postrouting, nat                         masquerade what is marked, and a pod that was sent to itself
 
@@ -44,7 +46,7 @@ class Front(Enum):
 
 
 #: The names of the sets and maps below.
-SETS = frozenset({"cluster-ips", "service-ranges", "refused", "pods", "unseen", "exempt", "hairpin", *(front.verdicts for front in Front), *(front.sources for front in Front)})
+SETS = frozenset({"policy-ingress", "policy-egress", "cluster-ips", "service-ranges", "refused", "pods", "unseen", "exempt", "hairpin", *(front.verdicts for front in Front), *(front.sources for front in Front)})
 
 
 @cache
@@ -68,6 +70,8 @@ def _body(family: str) -> str:
     fronts = "\n".join(_maps(front, family, address) for front in Front)
     return f"""
 {fronts}
+map policy-ingress {{ type {address} : verdict; }}
+map policy-egress {{ type {address} : verdict; }}
 set cluster-ips {{ type {address}; }}
 set service-ranges {{ type {address}; flags interval; }}
 set refused {{ type {Front.ADDRESS.type(family)}; }}
@@ -101,6 +105,17 @@ chain prerouting {{
 chain output {{
     type nat hook output priority -100; policy accept;
     goto dispatch
+}}
+chain policy-forward {{
+    type filter hook forward priority filter - 1; policy accept;
+    ct state established,related accept
+    {family} saddr vmap @policy-egress
+    {family} daddr vmap @policy-ingress
+}}
+chain policy-input {{
+    type filter hook input priority filter; policy accept;
+    ct state established,related accept
+    {family} daddr @exempt {family} saddr vmap @policy-egress
 }}
 chain filter-forward {{
     type filter hook forward priority filter; policy accept;
