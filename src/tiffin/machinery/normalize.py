@@ -20,6 +20,7 @@ from tiffin.machinery.schema import META, Bytes, Field, IntOrString, List, Map, 
 
 Normalizer = Callable[[Any], Any]
 INT32, INT64 = 2**31, 2**63
+DEFINITION_SPEC = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec"
 
 
 class Doubt(Exception):
@@ -67,6 +68,8 @@ def _struct(type: Struct) -> Normalizer:
                 written.append((name, table[name]))
         if type.name == META + "ObjectMeta":
             table["managedFields"] = _reset_or(table["managedFields"])
+        if type.name == DEFINITION_SPEC and "versions" in table:
+            table["versions"] = normalizer(type.fields["versions"].type)  # an error tells none from an empty list, and neither is stored
 
     def struct(obj: Any) -> Any:
         if obj.__class__ is not dict:

@@ -177,9 +177,9 @@ class Validator:
         longest, shortest = schema.get("maxLength"), schema.get("minLength")
         if longest is not None and len(value) > longest:
             errors.append(too_long(path or NOWHERE, longest))
-        if shortest is not None and len(value) < shortest:
+        elif shortest is not None and len(value) < shortest:
             errors.append(_out_of_place(path, value, f"should be at least {shortest} chars long"))
-        if self._pattern is not None and not self._pattern(value):
+        elif self._pattern is not None and not self._pattern(value):
             errors.append(_out_of_place(path, value, f"should match '{schema['pattern']}'"))
 
     def _check_number(self, value: float, path: str, errors: list[FieldError]) -> None:
