@@ -112,6 +112,12 @@ def _nftables(wish: Wish) -> Problem | None:
     return Problem(f"the kernel does not let nft work: {result.stderr.strip()}", f"{_sudo()}modprobe nf_tables")
 
 
+def _bridge(wish: Wish) -> Problem | None:
+    if Path("/proc/sys/net/bridge").exists() or _modprobe("br_netfilter"):
+        return None
+    return Problem("the kernel shows packets between pods of one node to nobody, so network policies cannot keep them apart", f"{_sudo()}modprobe br_netfilter")
+
+
 def _cgroup(wish: Wish) -> Problem | None:
     needed = {"cpu", "memory", "pids"}
     if cgroups.is_unified():
@@ -164,7 +170,7 @@ def _state(wish: Wish) -> Problem | None:
 
 
 _GENERAL: list[Check] = [("data directory", _data_dir), ("state", _state), ("port", _port), ("disk space", _space)]
-_FOR_NODES: list[Check] = [("root", _root), ("programs", _programs), ("overlay file system", _overlay), ("nftables", _nftables), ("cgroups", _cgroup)]
+_FOR_NODES: list[Check] = [("root", _root), ("programs", _programs), ("overlay file system", _overlay), ("nftables", _nftables), ("bridge filter", _bridge), ("cgroups", _cgroup)]
 
 
 def _up(wish: Wish) -> str:
