@@ -175,6 +175,15 @@ async def test_pipelining(tmp_path: Path) -> None:
         assert found == dict.fromkeys(range(len(queries)), dns.rcode.NOERROR)
 
 
+async def test_thousands_of_questions_wait_behind_slow_ones(tmp_path: Path) -> None:
+    """What is at once answerable and waits is taken one after the other, however many there are."""
+    async with served(tmp_path, answering(A)) as server:
+        slow = [query(f"x{n}.example.com", id=n) for n in range(tcp.OPEN_QUESTIONS)]
+        quick = [query(API, id=1000 + n) for n in range(2000)]
+        found = await server.over_tcp(*slow, *quick)
+        assert {message.id for message in found} == {*range(tcp.OPEN_QUESTIONS), *range(1000, 3000)}
+
+
 async def test_a_question_in_pieces(tmp_path: Path) -> None:
     async with served(tmp_path, answering(A)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.tcp)

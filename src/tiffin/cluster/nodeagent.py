@@ -79,9 +79,12 @@ async def _keep_running(what: str, run: Callable[[], Awaitable[None]], clock: Cl
     """Run a part again whenever it fails: its faults are not the other parts'."""
     wait = FIRST_WAIT
     while True:
+        began = clock.now()
         try:
             await run()
         except Exception:
+            if (clock.now() - began).total_seconds() > LONGEST_WAIT:
+                wait = FIRST_WAIT
             log.exception("%s failed, it is run again in %.0f s", what, wait)
         await clock.sleep(wait)
         wait = min(2 * wait, LONGEST_WAIT)

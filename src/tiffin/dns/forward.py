@@ -90,6 +90,8 @@ class Forwarder:
             self._generation, self._loops = self._resolvers.generation, False
             self._kept.clear()
             self._probe = encode_name(f"{secrets.token_hex(16)}.{secrets.token_hex(16)}")
+            if self._probing:
+                self._probing.cancel()
             if servers:
                 self._probing = asyncio.create_task(self._look_for_loop(servers[0], Question(self._probe, Type.HINFO, 1)))
         return self._loops

@@ -108,7 +108,7 @@ class TcpConnection(asyncio.Protocol):
         """Those that are complete, as long as there is room for their answers."""
         if self._more:
             self._more.cancel()
-        self._more = None
+            self._more = None
         for _ in range(BURST):
             if not (self._writable and self._questions < OPEN_QUESTIONS and self._transport and len(self._received) >= 2):
                 break
@@ -119,8 +119,12 @@ class TcpConnection(asyncio.Protocol):
             del self._received[:end]
             self._take(data)
         else:
-            self._more = asyncio.get_running_loop().call_soon(self._take_questions)
+            self._take_more_soon()
         self._read_or_wait()
+
+    def _take_more_soon(self) -> None:
+        if self._more is None:
+            self._more = asyncio.get_running_loop().call_soon(self._take_questions)
 
     def _take(self, data: bytes) -> None:
         self._questions += 1
@@ -141,7 +145,7 @@ class TcpConnection(asyncio.Protocol):
             self._transport.write(len(answer).to_bytes(2, "big") + answer)
             self._alive()
             if not self._reading:
-                self._take_questions()
+                self._take_more_soon()
 
     def _read_or_wait(self) -> None:
         wanted = self._writable and self._questions < OPEN_QUESTIONS
