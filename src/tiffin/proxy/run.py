@@ -105,7 +105,7 @@ class Proxy:
                 await self._wake.wait()
             finally:
                 check.cancel()
-            if not self._state.is_dirty and self._tables.generation() == self._generation:
+            if not self._state.is_dirty and not self._policies.is_dirty and self._tables.generation() == self._generation:
                 self._wake.clear()
         await self._clock.sleep(self._config.coalesce_seconds)
 
