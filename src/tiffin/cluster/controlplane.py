@@ -100,7 +100,8 @@ async def serve(config: ServerConfig) -> None:
             if config.keep_routes:
                 from tiffin.cluster.routes import Place, Routes, Site
 
-                tasks.create_task(Routes(Site(Place.HOST, "", "", config.bridged_cidr), assembly.client(NETWORK, "tiffin"), SystemClock()).run(), name="routes")
+                site = Site(Place.HOST, "", "", config.bridged_cidr, config.pod_cidr)
+                tasks.create_task(Routes(site, assembly.client(NETWORK, "tiffin"), SystemClock()).run(), name="routes")
             tasks.create_task(run_scheduler(assembly.client(SCHEDULER, "kube-scheduler"), SystemClock()), name="scheduler")
     finally:
         await assembly.stop()

@@ -123,7 +123,7 @@ async def _agent(node: NodeLayout, options: argparse.Namespace) -> None:
 def _site(options: argparse.Namespace, name: str) -> routes.Site:
     """Where this node is; what is not on its link it reaches by way of the server's host."""
     place = routes.Place.BRIDGED if options.node else routes.Place.REMOTE
-    return routes.Site(place, name, socket.gethostbyname(urlsplit(options.server).hostname or ""), options.bridged_cidr)
+    return routes.Site(place, name, socket.gethostbyname(urlsplit(options.server).hostname or ""), options.bridged_cidr, options.pod_cidr)
 
 
 async def _simulator(layout: Layout, count: int, server_url: str) -> None:

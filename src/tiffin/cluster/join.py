@@ -130,7 +130,7 @@ async def leave(layout: Layout, membership: Membership, timeout: float, force: b
         raise CannotJoin(f"{membership.server}: {error}\n    leave all the same with --force; then, there: tiffin node rm {each.name}") from error
     finally:
         client.close()
-    await asyncio.to_thread(remove, layout)
+    await asyncio.to_thread(remove, layout, membership)
     return is_forgotten
 
 
@@ -159,10 +159,11 @@ async def _part(client: HttpClient, name: str, each: NodeLayout, timeout: float,
     return True
 
 
-def remove(layout: Layout) -> None:
+def remove(layout: Layout, membership: Membership) -> None:
     """Everything of the node on this machine, once nothing of it runs."""
     cgroups.remove(layout.cgroup)
-    network.disconnect_machine(layout, PROTOCOL)
+    networks = filter(None, (membership.facts.pods, membership.facts.node_network))
+    network.disconnect_machine(layout, list(networks), PROTOCOL)
     shutil.rmtree(layout.run_dir, ignore_errors=True)
     shutil.rmtree(layout.data_dir)
     if layout.default_place.is_symlink():

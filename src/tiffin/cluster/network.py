@@ -85,11 +85,11 @@ def connect_machine(layout: Layout, ranges: Ranges) -> None:
     _nft(_TABLE.format(table=layout.nft_table, bridge="cni0", nodes=ranges.nodes, pods=ranges.pods))
 
 
-def disconnect_machine(layout: Layout, protocol: int) -> None:
+def disconnect_machine(layout: Layout, within: Sequence[str], protocol: int) -> None:
     """What `connect_machine`, the routes and the pods' bridge have made."""
     with _iproute() as ip:
         _remove_link(ip, "cni0")
-    set_routes({}, protocol)
+    set_routes({}, within, protocol)
     disconnect_host(layout)
 
 
@@ -99,18 +99,24 @@ def links() -> list[IPv4Network]:
         return [IPv4Network(f"{each.get('local') or each.get('address')}/{each['prefixlen']}", strict=False) for each in ip.get_addr(family=2)]
 
 
-def set_routes(wanted: Mapping[str, str], protocol: int) -> None:
-    """Makes the routes of that protocol number exactly these: destination (CIDR) via address. Raises `OSError` at the first it cannot set."""
+def set_routes(wanted: Mapping[str, str], within: Sequence[str], protocol: int) -> None:
+    """Makes the routes of that protocol number into networks of ours (`within`, CIDR) exactly these: destination via address.
+
+    Each is tried; raises `OSError`, naming those that could not be set or removed.
+    """
+    ours, failed = [IPv4Network(network) for network in within], []
     with _iproute() as ip:
-        present = {f"{route.get('dst')}/{route['dst_len']}": route.get("gateway") for route in ip.get_routes(family=2, proto=protocol)}
-        for destination in present.keys() - wanted.keys():
-            ip.route("del", dst=destination, proto=protocol)
-        for destination, via in wanted.items():
-            if present.get(destination) != via:
-                try:
-                    ip.route("replace", dst=destination, gateway=via, proto=protocol)
-                except Exception as error:
-                    raise OSError(getattr(error, "code", 0), f"{destination} via {via}: {error}") from error
+        found = {f"{route.get('dst')}/{route['dst_len']}": route.get("gateway") for route in ip.get_routes(family=2, proto=protocol)}
+        present = {destination: via for destination, via in found.items() if any(IPv4Network(destination).subnet_of(own) for own in ours)}
+        changes: list[tuple[str, str, dict[str, str]]] = [("del", destination, {}) for destination in present.keys() - wanted.keys()]
+        changes += [("replace", destination, {"gateway": via}) for destination, via in wanted.items() if present.get(destination) != via]
+        for verb, destination, more in changes:
+            try:
+                ip.route(verb, dst=destination, proto=protocol, **more)
+            except _netlink_error() as error:
+                failed.append(f"{verb} {destination} {more.get('gateway', '')}: {error}")
+    if failed:
+        raise OSError("; ".join(failed))
 
 
 def disconnect_node(node: NodeLayout) -> None:
@@ -214,6 +220,12 @@ def _remove_link(ip: IPRoute, name: str) -> None:
     index = _link(ip, name)
     if index:
         ip.link("del", index=index)
+
+
+def _netlink_error() -> type[Exception]:
+    from pyroute2 import NetlinkError
+
+    return NetlinkError
 
 
 def _iproute() -> Any:

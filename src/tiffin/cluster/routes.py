@@ -52,6 +52,8 @@ class Site:
     router: str
     bridged: str = ""
     """The network of the nodes behind the server's bridge, CIDR; empty where there is none."""
+    pods: str = "0.0.0.0/0"
+    """The cluster's range of pods, CIDR: several clusters on one machine leave one another's routes alone."""
 
     @property
     def selector(self) -> str:
@@ -133,10 +135,15 @@ class Routes:
                 self._changed.set()
 
 
+def networks(site: Site) -> list[str]:
+    """Where our routes lead."""
+    return [site.pods, *([site.bridged] if site.bridged and site.place is Place.REMOTE else [])]
+
+
 def apply(site: Site, nodes: Iterable[Object]) -> dict[str, str]:
     """Makes the kernel's routes what they should be, and answers them. Raises `OSError`."""
     from tiffin.cluster import network
 
     routes = wanted(site, nodes, network.links())
-    network.set_routes(routes, PROTOCOL)
+    network.set_routes(routes, networks(site), PROTOCOL)
     return routes
