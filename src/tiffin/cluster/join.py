@@ -27,6 +27,7 @@ from tiffin.cluster.nodes_ready import NODES, is_ready
 from tiffin.cluster.routes import JOINED, PROTOCOL
 from tiffin.cluster.state import write_atomically
 from tiffin.controllers.bootstrapsigner import CLUSTER_INFO
+from tiffin.dns import loopback
 from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Object
 
@@ -162,6 +163,7 @@ async def _part(client: HttpClient, name: str, each: NodeLayout, timeout: float,
 def remove(layout: Layout, membership: Membership) -> None:
     """Everything of the node on this machine, once nothing of it runs."""
     cgroups.remove(layout.cgroup)
+    loopback.remove(membership.facts.dns)
     networks = filter(None, (membership.facts.pods, membership.facts.node_network))
     network.disconnect_machine(layout, list(networks), PROTOCOL)
     shutil.rmtree(layout.run_dir, ignore_errors=True)
