@@ -60,6 +60,7 @@ class PodVerbs:
         if given and given != name:
             raise errors.bad_request("name in URL does not match name in Binding object")
         self._check(binding, target)
+        await self.writes.admission.both(context, "CREATE", self.pods, self.pods.kind.subresource_by_name["binding"], binding)
         node, uid = target["name"], metadata.get("uid")
 
         def assign(old: Object) -> Object:
@@ -75,7 +76,7 @@ class PodVerbs:
             return new
 
         sub = Subresource("binding", updates_object=True)
-        await self.writes.update(context, self.pods, Key(context.info.namespace, name), assign, subresource=sub, applied=True)  # nobody owns a node name
+        await self.writes.update(context, self.pods, Key(context.info.namespace, name), assign, subresource=sub, applied=True, admitted=True)  # nobody owns a node name
         return SUCCESS
 
     @staticmethod
@@ -119,6 +120,7 @@ class PodVerbs:
         check_eviction(StoreReader(self.writes.store), context.user, context.info.namespace, context.info.name)
         options = DeleteOptions.from_object(eviction.get("deleteOptions") or {})
         context.dry_run = context.dry_run or options.dry_run
+        await self.writes.admission.both(context, "CREATE", served, sub, eviction)
         await self._evict(context, Key(context.info.namespace, context.info.name), options)
         return respond(SUCCESS, form, 201)
 
@@ -128,14 +130,14 @@ class PodVerbs:
             raise errors.not_found(self.pods.group_resource, key.name)
         pod = entry.object
         if _unguarded(pod):
-            await self.writes.delete(context, self.pods, key, options)
+            await self.writes.delete(context, self.pods, key, options, admitted=True)
             return
         budgets = [e for e in self.writes.store.entries(self.budgets.storage, key.namespace) if _covers(e.object, pod)]
         if len(budgets) > 1:
             raise errors.ApiError(500, "", "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")
         if budgets and not (dig(budgets[0].object, "spec", "unhealthyPodEvictionPolicy") == "AlwaysAllow" and not _is_ready(pod)):
             await self._spend(context, budgets[0].key, pod)
-        await self.writes.delete(context, self.pods, key, options)
+        await self.writes.delete(context, self.pods, key, options, admitted=True)
 
     async def _spend(self, context: RequestContext, budget: Key, pod: Object) -> None:
         """Takes one disruption from the budget, or raises 429."""

@@ -12,6 +12,7 @@ import orjson
 
 from tiffin.api.kind import Subresource
 from tiffin.apiserver import bodies, patches
+from tiffin.apiserver.connecting import CONNECTING, connect_options
 from tiffin.apiserver.context import RequestContext, RequestInfo
 from tiffin.apiserver.deletion import DeleteOptions
 from tiffin.apiserver.health import PAGE_NOT_FOUND, text
@@ -90,6 +91,8 @@ class Resources:
         handler = self.subresources.get(sub.name)
         if handler is None:
             raise errors.path_not_found()
+        if sub.name in CONNECTING:
+            await self.writes.admission.both(context, "CONNECT", served, sub, connect_options(context, sub))
         return await handler(context, served, sub, request)
 
     async def _object_subresource(self, context: RequestContext, served: Served, sub: Subresource, request: Request) -> Response:

@@ -132,7 +132,7 @@ class Assembly:
         resources.virtual |= {"bindings": pod_verbs.bindings, **Reviews(self.authenticator, self.authorizer).handlers()}
         resources.subresources |= {
             "scale": ScaleHandler(writes).handle, "binding": pod_verbs.binding, "eviction": pod_verbs.eviction,
-            "token": token_handler(tokens), "proxy": Proxying(self.reader, nodes).proxy,
+            "token": token_handler(tokens, writes.admission), "proxy": Proxying(self.reader, nodes).proxy,
             **Streaming(self.reader, self.authorizer.authorize, nodes).handlers()}
 
     async def _charge(self, new: Object, old: Object) -> bool:

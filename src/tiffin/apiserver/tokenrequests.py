@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from tiffin.api.kind import Subresource
 from tiffin.apiserver import bodies
+from tiffin.apiserver.admission.chain import Admission
 from tiffin.apiserver.context import RequestContext
 from tiffin.apiserver.negotiate import negotiate
 from tiffin.apiserver.options import read_options
@@ -16,13 +17,14 @@ TOKEN_REQUEST = ("authentication.k8s.io", "v1", "TokenRequest")
 SCHEMA = "io.k8s.api.authentication.v1.TokenRequest"
 
 
-def token_handler(tokens: TokenRequests) -> SubresourceHandler:
+def token_handler(tokens: TokenRequests, admission: Admission) -> SubresourceHandler:
     """The handler for `serviceaccounts/NAME/token`."""
 
     async def handle(context: RequestContext, served: Served, sub: Subresource, request: Request) -> Response:
         form = negotiate(context.headers.get("accept", ""))
         read_options(context, "CreateOptions")
         asked = bodies.read_typed(context, request.body, TOKEN_REQUEST, SCHEMA)
+        await admission.both(context, "CREATE", served, sub, asked)
         return respond(tokens.create(context.user, context.info.namespace, context.info.name, asked, context.now), form, 201)
 
     return handle

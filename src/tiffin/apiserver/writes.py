@@ -200,9 +200,12 @@ class Writes:
 
     async def update(
         self, context: RequestContext, served: Served, key: Key, transform: Transform, *,
-        subresource: Subresource | None = None, attempts: int = 0, applied: bool = False,
+        subresource: Subresource | None = None, attempts: int = 0, applied: bool = False, admitted: bool = False,
     ) -> Written:
-        """Stores what `transform` makes of the newest version. `attempts` bounds the tries (0: until it fits)."""
+        """Stores what `transform` makes of the newest version. `attempts` bounds the tries (0: until it fits).
+
+        `admitted` updates were admitted in another form, such as the Binding that assigns a pod to its node.
+        """
         attempt = 0
         while True:
             attempt += 1
@@ -213,7 +216,7 @@ class Writes:
             new = transform(seen.object)
             explicit = bool((new.get("metadata") or {}).get("resourceVersion"))
             try:
-                return await self._update_once(context, served, key, new, current, seen.object, subresource, applied)
+                return await self._update_once(context, served, key, new, current, seen.object, subresource, applied, admitted)
             except Mismatch as mismatch:
                 if mismatch.current is None:
                     raise errors.not_found(served.group_resource, key.name) from None
@@ -222,13 +225,14 @@ class Writes:
 
     async def _update_once(
         self, context: RequestContext, served: Served, key: Key, new: Object, current: Entry, old: Object, subresource: Subresource | None,
-        applied: bool,
+        applied: bool, admitted: bool,
     ) -> Written:
         kind = served.kind
         metadata = self._check_identity(served, key, new, old, unconditional=kind.unconditional_update or (subresource is not None and bool(subresource.body)))
         take_over_metadata(metadata, old["metadata"])
         metadata["generation"] = old["metadata"].get("generation")
-        await self.admission.admit(context, "UPDATE", served, new, old, subresource)
+        if not admitted:
+            await self.admission.admit(context, "UPDATE", served, new, old, subresource)
         kind_context = _kind_context(context, served, subresource)
         prepare = subresource.prepare if subresource else kind.prepare_for_update
         prepare(new, old, kind_context)
@@ -241,7 +245,8 @@ class Writes:
             self._validate_changed(kind, new, old, kind_context, subresource)
             if subresource is None:
                 context.warnings += kind.warnings(new, old)
-            await self.admission.validate(context, "UPDATE", served, new, old, subresource)
+            if not admitted:
+                await self.admission.validate(context, "UPDATE", served, new, old, subresource)
             return await self._store_update(context, served, key, new, current)
         finally:
             release()
@@ -289,15 +294,19 @@ class Writes:
 
     # deleting
 
-    async def delete(self, context: RequestContext, served: Served, key: Key, options: DeleteOptions) -> tuple[Object, bool]:
-        """Deletes or marks the object; gives its last state in the stored version, and whether it is gone."""
+    async def delete(self, context: RequestContext, served: Served, key: Key, options: DeleteOptions, admitted: bool = False) -> tuple[Object, bool]:
+        """Deletes or marks the object; gives its last state in the stored version, and whether it is gone.
+
+        `admitted` as for updates: an Eviction is admitted, not the deletion that follows.
+        """
         while True:
             current = self.store.newest(served.storage, key)
             if current is None:
                 raise errors.not_found(served.group_resource, key.name)
             old = (await self._read(served, current)).object
-            await self.admission.admit(context, "DELETE", served, None, old)
-            await self.admission.validate(context, "DELETE", served, None, old)
+            if not admitted:
+                await self.admission.admit(context, "DELETE", served, None, old)
+                await self.admission.validate(context, "DELETE", served, None, old)
             check_preconditions(served.kind, key.name, old, options)
             decision = decide(served.kind, old, options, context.now)
             if decision.replacement is None or context.dry_run or options.dry_run:

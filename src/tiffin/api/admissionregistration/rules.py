@@ -201,7 +201,7 @@ def param_reference_errors(reference: dict[str, Any] | None, path: str) -> list[
     errors += validate_label_selector(selector, f"{path}.selector")
     if action is None:
         return [*errors, required(f"{path}.parameterNotFoundAction")]
-    return errors + one_of(action, f"{path}.parameterNotFoundAction", ("Allow", "Deny"))
+    return errors if action in ("Deny", "Allow") else [*errors, not_supported(f"{path}.parameterNotFoundAction", action, ("Deny", "Allow"))]
 
 
 def param_kind_text(kind: dict[str, Any] | None) -> str:

@@ -106,6 +106,8 @@ class NodeRestriction(Plugin):
     def _pod(self, a: AdmissionAttributes, node: str, obj: Object | None, old: Object | None) -> None:
         if a.subresource == "status":
             self._pod_status(a, node, obj, old)
+        elif a.subresource == "eviction":
+            return  # `check_eviction` looks at the pod itself
         elif a.subresource:
             raise forbidden(a, obj, f"unexpected pod subresource {shown(a.subresource)}, only 'status' and 'eviction' are allowed")
         elif a.operation == DELETE:
