@@ -10,11 +10,13 @@ import pytest
 
 from tests.proxy.builders import CONFIG, HERE, endpoint, port, service, slice_of
 from tests.proxy.model import Model
+from tests.proxy.test_policies import pod, policy
 from tiffin.client.cache import Caches
 from tiffin.client.memory import MemoryClient
 from tiffin.machinery.object import Object
 from tiffin.proxy import nftables
 from tiffin.proxy.nftables import NftError
+from tiffin.proxy.policywatch import NAMESPACES, NETWORK_POLICIES, PODS
 from tiffin.proxy.run import NODES, SERVICES, SLICES, Proxy
 from tiffin.runtime.clock import FakeClock
 
@@ -164,3 +166,17 @@ def test_cleanup_leaves_nothing() -> None:
     tables.apply(nftables.made_anew("ip", {}))
     tables.apply(nftables.removed())
     assert not tables.tables
+
+
+async def test_policies_are_programmed_while_there_are_any_and_pods_followed_for_them() -> None:
+    async with running() as at:
+        at.client.put(NAMESPACES, {"metadata": {"name": "a"}})
+        at.client.put(PODS, pod("web", node=HERE))
+        assert PODS not in at.caches
+        at.client.put(NETWORK_POLICIES, policy())
+        await at.settled(lambda: list(at.elements("policy-ingress")) == ["10.244.1.5"])
+        at.client.put(PODS, pod("api", node=HERE, address="10.244.1.6"))
+        await at.settled(lambda: list(at.elements("policy-ingress")) == ["10.244.1.5", "10.244.1.6"])
+        await at.client.delete(NETWORK_POLICIES, "a", "p")
+        await at.settled(lambda: not at.elements("policy-ingress"))
+        assert PODS not in at.caches
