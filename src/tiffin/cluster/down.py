@@ -81,12 +81,14 @@ def _strays(layout: Layout) -> list[int]:
 
 
 def _clean_host(layout: Layout) -> None:
-    from tiffin.cluster import mounts, network
+    from tiffin.cluster import limits, mounts, network
 
     end_pids(sorted(cgroups.processes(layout.cgroup)), 0)
     mounts.unmount_below(layout.run_dir, layout.data_dir)
     cgroups.remove(layout.cgroup)
     network.disconnect_host(layout)
+    if network.is_last():
+        limits.restore(layout.run_dir.parent)
 
 
 def _remove_if_empty(directory: Path) -> None:

@@ -136,9 +136,14 @@ def disconnect_host(layout: Layout) -> None:
     if shutil.which("nft"):
         _nft(f"table ip {layout.nft_table}\ndelete table ip {layout.nft_table}\n")
     note = layout.run_dir.parent / _FORWARDING_NOTE
-    if note.exists() and not any(Path("/sys/class/net").glob("tiffin-*")):
+    if note.exists() and is_last():
         FORWARDING.write_text(note.read_text())
         note.unlink()
+
+
+def is_last() -> bool:
+    """Whether no cluster is left on this machine."""
+    return not any(Path("/sys/class/net").glob("tiffin-*"))
 
 
 def uplink_mtu() -> int:

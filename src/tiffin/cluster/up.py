@@ -26,6 +26,7 @@ from tiffin.cluster import (
     invitation,
     kubeconfig,
     leaving,
+    limits,
     network,
     node,
     nodes_ready,
@@ -151,6 +152,8 @@ async def bring_up(layout: Layout, state: ClusterState, wait: float, progress: P
     if ranges:
         state = replace(state, node_network=ranges.nodes, pod_cidr=ranges.pods)
     save_state(layout.state_file, state)
+    for problem in limits.raise_for(len(state.running), layout.run_dir.parent):
+        print(f"{problem.what}; mend it with:\n    {problem.mend}", file=sys.stderr)
     network_ready = asyncio.create_task(_connect_host(layout, ranges))
     identities = await asyncio.to_thread(credentials.ensure, layout, state, ranges)
     await network_ready
