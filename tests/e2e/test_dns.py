@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 
 import dns.message
@@ -18,6 +19,7 @@ from tests.e2e.cluster import Cluster, eventually
 from tests.e2e.images import SLEEP
 from tiffin.cluster import resolver
 from tiffin.cluster.layout import Layout
+from tiffin.cluster.state import load_state
 
 NAMESPACE, OTHER = "names", "elsewhere"
 DNS = "10.96.0.10"
@@ -220,8 +222,9 @@ def name_server(cluster: Cluster) -> Iterator[list[str]]:
     """Gives the questions that come. What the node's agent sends to any name server arrives at the test's, through the node's own nftables."""
     layout = Layout.find(cluster.name, cluster.data_dir)
     node = layout.node(1)
-    gateway = next(line.split()[3] for line in subprocess.run(
-        ["ip", "-o", "-4", "addr", "show", "dev", layout.bridge], capture_output=True, text=True, check=True).stdout.splitlines()).partition("/")[0]
+    state = load_state(layout.state_file)
+    assert state
+    gateway = str(ip_network(state.node_network)[1])
     asked: list[str] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind((gateway, 0))
