@@ -12,7 +12,7 @@ from tiffin.machinery.cel.ast import Ident, Node, Select, walk
 from tiffin.machinery.cel.budget import PER_CALL, Budget
 from tiffin.machinery.cel.checker import Checker
 from tiffin.machinery.cel.compiler import Compiler
-from tiffin.machinery.cel.errors import CompilationError, CostExceeded, Source
+from tiffin.machinery.cel.errors import CompilationError, CostExceeded, EvaluationError, Source
 from tiffin.machinery.cel.estimate import Range, estimate
 from tiffin.machinery.cel.functions import Library
 from tiffin.machinery.cel.library import kubernetes, merged
@@ -26,10 +26,10 @@ class Program:
 
     __slots__ = ("_adapters", "_code", "_cost", "_padding", "root", "source", "type", "variables")
 
-    def __init__(self, source: str, root: Node, declared: Mapping[str, Type], types: dict[str, Type]) -> None:
+    def __init__(self, source: str, root: Node, declared: Mapping[str, Type]) -> None:
         self.source, self.root, self.type = source, root, root.type
         self.variables = tuple(sorted({name for node in walk(root) if (name := _free_name(node)) in declared}))
-        self._code, self._cost, places = Compiler(types).compile(root, self.variables)
+        self._code, self._cost, places = Compiler().compile(root, self.variables)
         self._padding: list[Any] = [None] * (places - 1 - len(self.variables))
         self._adapters = tuple((name, declared[name].adapt) for name in self.variables)
 
@@ -49,6 +49,8 @@ class Program:
             if frame[0] < 0:
                 raise CostExceeded
             return value
+        except RecursionError:  # data may be nested deeper than expressions
+            raise EvaluationError("value is nested too deeply") from None
         finally:
             budget.remaining -= PER_CALL - frame[0]
 
@@ -85,6 +87,6 @@ class Environment:
             reports = Checker(self._variables, self._types, self._functions).check(root)
             if reports:
                 raise source.failure(reports)
-            return Program(text, root, self._variables, self._types)
+            return Program(text, root, self._variables)
         except RecursionError:
             raise CompilationError(f"ERROR: <input>:-1:0: expression recursion limit exceeded: {MAX_DEPTH}") from None

@@ -235,7 +235,7 @@ def index(value: Any, key: Any) -> Any:
         return optional_index(value, key)
     if isinstance(value, TypedObject | Lazy):
         return field(value, key)
-    raise no_overload("_[_]", (value, key)) if not isinstance(key, str) else missing_key(key)
+    raise missing_key(key)
 
 
 def _position(items: list[Any], key: Any) -> int:

@@ -15,7 +15,7 @@ from tiffin.machinery.cel.values import TypedObject, entries, size_of, tree_size
 TRAVERSAL, PATTERN = 0.1, 0.25
 _AUTHORIZATION = 350_000
 _LIST_CALL = 11
-_FREE_NODES, _MOST_NODES = 1_000, 5_000_000
+_FREE = 1_000
 _SCALARS = frozenset(("bool", "int", "uint", "double", "timestamp", "duration", "null"))
 
 Cost = Callable[[tuple[Any, ...]], int]
@@ -30,22 +30,17 @@ def _first(factor: float) -> Cost:
 
 
 def _pattern(values: tuple[Any, ...]) -> int:
-    return _traversed(1.0 + size_of(values[0])) * math.ceil(size_of(values[1]) * PATTERN)
+    return _traversed(1.0 + size_of(values[0])) * max(1, math.ceil(size_of(values[1]) * PATTERN))
+
+
+def _weight(*values: Any) -> int:
+    """What walking through large values costs beyond Kubernetes' count, which looks at the outermost level only. Nothing for small ones."""
+    containers = [value for value in values if isinstance(value, list | dict | TypedObject)]
+    return sum(max(0, tree_size(value) - _FREE) // 10 for value in containers) if containers else 0
 
 
 def _smaller(values: tuple[Any, ...]) -> int:
-    cost = _traversed(min(size_of(values[0]), size_of(values[1])))
-    return cost if isinstance(values[0], str | bytes) else cost + _depth_cost(values[0])
-
-
-def _depth_cost(value: Any) -> int:
-    """What comparing nested values costs beyond Kubernetes' count, which looks at the outermost level only: nothing for small ones."""
-    nested = isinstance(value, list | dict | TypedObject) and any(isinstance(item, list | dict | TypedObject) for item in _items(value))
-    return max(0, tree_size(value, _MOST_NODES) - _FREE_NODES) // 10 if nested else 0
-
-
-def _items(value: Any) -> Any:
-    return value if isinstance(value, list) else (value if isinstance(value, dict) else value.raw).values()
+    return _traversed(min(size_of(values[0]), size_of(values[1]))) + _weight(values[0])
 
 
 def _joined(values: tuple[Any, ...]) -> int:
@@ -54,7 +49,6 @@ def _joined(values: tuple[Any, ...]) -> int:
 
 
 def _formatted(values: tuple[Any, ...]) -> int:
-    tree_size(values[1], _MOST_NODES)
     return _traversed(size_of(values[0])) + tree_cost(values[1])
 
 
@@ -71,7 +65,7 @@ def _self_compared(at: int) -> Cost:
     def cost(values: tuple[Any, ...]) -> int:
         items = values[at]
         factor = 2 + TRAVERSAL if items and isinstance(items[0], str | bytes) else 2.0
-        return int(len(items) ** 2 * factor) + _LIST_CALL
+        return int(len(items) ** 2 * factor) + _LIST_CALL + _weight(items)
     return cost
 
 
@@ -84,6 +78,8 @@ def _flattened(values: tuple[Any, ...]) -> int:
 
 
 def _sum(values: tuple[Any, ...]) -> int:
+    if isinstance(values[0], list):  # free for Kubernetes, which chains lists; a copy here
+        return 1 + max(0, len(values[0]) + size_of(values[1]) - _FREE) // 10
     if not isinstance(values[0], str | bytes):
         return 1
     return _traversed(size_of(values[0]) + size_of(values[1]))
@@ -95,27 +91,34 @@ def _contained(values: tuple[Any, ...]) -> int:
 
 def tree_cost(value: Any) -> int:
     """A walk through all of a value."""
+    tree_size(value)
+    return _tree_cost(value)
+
+
+def _tree_cost(value: Any) -> int:
     if isinstance(value, str):
         return int(len(value.encode(errors="surrogatepass")) * TRAVERSAL)
     if isinstance(value, bytes):
         return int(len(value) * TRAVERSAL)
     if isinstance(value, list):
-        return sum(map(tree_cost, value))
+        return sum(map(_tree_cost, value))
     if isinstance(value, dict | TypedObject):
-        return sum(tree_cost(key) + tree_cost(item) for key, item in entries(value).items())
+        return sum(_tree_cost(key) + _tree_cost(item) for key, item in entries(value).items())
     return 1
 
 
 def _membership(values: tuple[Any, ...]) -> int:
-    return size_of(values[1]) if isinstance(values[1], list) else 1
+    if not isinstance(values[1], list):
+        return 1
+    return len(values[1]) * (1 + _weight(values[0]))
 
 
 def _product(values: tuple[Any, ...]) -> int:
-    return 1 + size_of(values[0]) * size_of(values[1])
+    return 1 + size_of(values[0]) * size_of(values[1]) + _weight(*values)
 
 
 def _either_way(values: tuple[Any, ...]) -> int:
-    return 1 + 2 * size_of(values[0]) * size_of(values[1])
+    return 1 + 2 * size_of(values[0]) * size_of(values[1]) + _weight(*values)
 
 
 _BY_FUNCTION: dict[str, int | Cost] = {
@@ -142,7 +145,7 @@ def call_cost(node: Call, parts: list[Node]) -> int | Cost:
     """The fixed cost of a call, or how to find it from arguments and result."""
     if node.function in _COMPARISONS and any(_is_small(part) for part in parts):
         return 1
-    if node.function == "_+_" and parts[0].type.kind in _SCALARS | {"list"}:
+    if node.function == "_+_" and parts[0].type.kind in _SCALARS:
         return 1
     for overload in node.overloads:
         if overload.id in _BY_OVERLOAD:

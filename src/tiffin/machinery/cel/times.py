@@ -17,7 +17,6 @@ from tiffin.machinery.cel.values import NANOS, Duration, Optional, Timestamp, Ty
 
 _time = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d))?", re.ASCII).fullmatch
 _offset = re.compile(r"([+-]?)(\d\d):(\d\d)", re.ASCII).fullmatch
-_MOST_VALUES = 3_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -67,7 +66,7 @@ def json_of(value: Any) -> Any:
 
     Raises EvaluationError for what has no JSON: types and values of libraries; CostExceeded for what is larger than any request.
     """
-    tree_size(value, _MOST_VALUES)
+    tree_size(value)
     return _json_of(value)
 
 
@@ -97,11 +96,11 @@ def _json_of(value: Any) -> Any:
 @lru_cache(maxsize=64)
 def _zone(name: str) -> tzinfo:
     match = _offset(name)
-    if match:
+    try:
+        if match is None:
+            return UTC if name in ("", "UTC") else ZoneInfo(name)
         offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
         return timezone(-offset if match[1] == "-" else offset)
-    try:
-        return UTC if name in ("", "UTC") else ZoneInfo(name)
     except (ValueError, OSError, KeyError) as error:
         raise EvaluationError(f"unknown time zone {name}") from error
 

@@ -62,12 +62,13 @@ NONE = Optional(False)
 
 
 class TypedObject:
-    """An object behind its type: fields by CEL name, adapted when read. A field that is null is absent."""
+    """An object behind its type: fields by CEL name, adapted when first read. A field that is null is absent."""
 
-    __slots__ = ("raw", "type")
+    __slots__ = ("_adapted", "raw", "type")
 
     def __init__(self, raw: dict[str, Any], type_: Type) -> None:
         self.raw, self.type = raw, type_
+        self._adapted: dict[str, Any] = {}
 
     def get(self, name: str) -> Any:
         """The value of a field. Raises KeyError when it is absent or not declared."""
@@ -77,7 +78,11 @@ class TypedObject:
         value = self.raw[field.key]
         if value is None:
             raise KeyError(name)
-        return value if field.type.adapt is None else field.type.adapt(value)
+        if field.type.adapt is None:
+            return value
+        if name not in self._adapted:
+            self._adapted[name] = field.type.adapt(value)
+        return self._adapted[name]
 
     def names(self) -> Iterator[str]:
         """CEL names of the fields that are there."""
@@ -109,8 +114,11 @@ class Lazy:
         return name in self._thunks
 
 
-def tree_size(value: Any, limit: int) -> int:
-    """How many values a value consists of. Raises CostExceeded beyond the limit: what shares its parts may be larger than memory."""
+def tree_size(value: Any, limit: int = 1_500_000) -> int:
+    """How many values a value consists of. Raises CostExceeded beyond the limit, which is about what fits into a request.
+
+    Values made by an expression may share their parts, and so be larger than any memory once something walks through all of them.
+    """
     count, stack = 0, [value]
     while stack:
         part = stack.pop()
@@ -218,6 +226,8 @@ def type_name(value: Any) -> str:
 def equal(left: Any, right: Any) -> bool:
     """Heterogeneous equality: numbers by value, whatever their type; anything else only with its own kind."""
     mine, other = type(left), type(right)
+    if left is right and mine is not float:
+        return True
     if mine is other and mine in _PLAIN:
         return bool(left == right)
     if mine in _NUMBERS and other in _NUMBERS:
