@@ -162,6 +162,23 @@ async def test_it_is_authorized_here_first(api: InProcess, backend: Backend, tmp
     assert backend.requests == []
 
 
+async def test_what_was_authorized_is_what_is_asked(api: InProcess, backend: Backend, tmp_path: Path) -> None:
+    """Attack 12: a path that means another resource to whoever takes its dots away."""
+    await serve(api, backend, caBundle=ca_of(tmp_path))
+    await condition(api, "Passed")
+    for path in ("/../../pods", "/x/status/../../../secrets", "/x/status/%2e%2e/%2e%2e/secrets", "/./x", "/x/status/a/.."):
+        assert (await streamed(api, MEALS + path)).status == 400
+    assert backend.requests == []
+
+
+async def test_an_aggregated_request_makes_no_labels_of_its_own(api: InProcess, backend: Backend, tmp_path: Path) -> None:
+    """Attack 10: resources that only the backend knows are not counted by name."""
+    await serve(api, backend, caBundle=ca_of(tmp_path))
+    await condition(api, "Passed")
+    await streamed(api, "/apis/metrics.example.com/v1/made-up-by-the-client")
+    assert "made-up-by-the-client" not in (await api.get("/metrics")).text
+
+
 async def test_a_watch_is_passed_on_as_it_comes_and_ends_with_its_reader(api: InProcess, backend: Backend, tmp_path: Path) -> None:
     await serve(api, backend, caBundle=ca_of(tmp_path))
     await condition(api, "Passed")

@@ -4,13 +4,14 @@ Rules
 * The backend is told who asks by the X-Remote-* headers, and believes them because of the front proxy's client certificate. Nothing
   of the kind that the caller sent goes on, nor do the caller's credentials.
 * The backend's certificate must be good for `<service>.<namespace>.svc`, unless the APIService waives that.
+* What was authorized is what is asked: a path that the backend might take for another one is refused.
 * Redirects are refused (CVE-2022-3172). A connection is tunnelled only after the backend's own 101 (CVE-2018-1002105).
 * Who leaves takes the backend's connection along; answers, watches too, are passed on as they come.
 """
 from __future__ import annotations
 
 import ssl
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from tiffin.apiserver.aggregation.remote import Remote
 from tiffin.apiserver.context import RequestContext
@@ -18,6 +19,7 @@ from tiffin.apiserver.health import text
 from tiffin.apiserver.proxying import PRIVATE, PRIVATE_PREFIXES
 from tiffin.apiserver.streaming import REDIRECTED
 from tiffin.apiserver.user import User
+from tiffin.machinery import errors
 from tiffin.machinery.errors import ApiError
 from tiffin.net.http import Request, Response
 from tiffin.net.relay import end_to_end, relayed, upgrade_headers
@@ -27,7 +29,9 @@ UNAVAILABLE = "service unavailable\n"
 
 
 async def forward(remote: Remote, context: RequestContext, request: Request) -> Response:
-    """The backend's answer; 503 while it is unavailable."""
+    """The backend's answer; 503 while it is unavailable. Raises a 400 for a path that might mean another one there than here."""
+    if any(unquote(part) in (".", "..") for part in request.raw_path.split("/")):
+        raise errors.bad_request("the path of a request for another server may not contain . or .. as a segment")
     if not remote.available:
         return text(UNAVAILABLE, 503)
     try:
