@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import orjson
 
 from tiffin.api.apiextensions.conditions import is_true, set_condition, settled_status
-from tiffin.api.apiextensions.custom import versions_of
+from tiffin.api.apiextensions.custom import schema_of, versions_of
 from tiffin.apiserver.context import Query, RequestContext, RequestInfo
 from tiffin.apiserver.conversion import WebhookConverter
 from tiffin.apiserver.deletion import DeleteOptions
@@ -25,6 +25,7 @@ from tiffin.apiserver.webhooks.client import WebhookClient
 from tiffin.apiserver.writes import Writes
 from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Key, Object, is_deleting
+from tiffin.machinery.structural import custom_type
 from tiffin.machinery.timestamps import format_time
 from tiffin.store.mvcc import Entry, Event, EventType
 from tiffin.store.store import Mismatch, Store, Write
@@ -32,6 +33,7 @@ from tiffin.store.store import Mismatch, Store, Write
 logger = logging.getLogger(__name__)
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+ANYTHING = custom_type(None, "Anything")
 SERVER = User("system:apiserver", groups=(MASTERS, AUTHENTICATED))
 
 
@@ -44,7 +46,7 @@ class CustomResources:
         assert served is not None
         self.crds: Served = served
         self._changed: asyncio.Queue[Key] = asyncio.Queue()
-        self._specs: dict[str, tuple[str, int]] = {}
+        self._specs: dict[str, str] = {}
         """What is served: uid and generation of each definition."""
 
     def load(self) -> None:
@@ -69,7 +71,7 @@ class CustomResources:
         self._changed.put_nowait(entry.key)
 
     def _serve(self, crd: Object, revision: int) -> None:
-        name, spec = crd["metadata"]["name"], (crd["metadata"]["uid"], crd["metadata"].get("generation") or 0)
+        name, spec = crd["metadata"]["name"], f"{crd['metadata']['uid']}/{crd['metadata'].get('generation') or 0}"
         if self._specs.get(name) != spec:
             self.registry.remove(name)
             self._specs[name] = spec
@@ -78,15 +80,21 @@ class CustomResources:
             self.registry.close(name)
 
     def _serve_versions(self, crd: Object, revision: int) -> None:
-        versions = versions_of(crd)
+        key = Key("", crd["metadata"]["name"])
+        versions = versions_of(crd, lambda version: self._schema(key, version))
         stored = next((version for version in versions if version.stored), None)
         if stored is None or not any(version.served for version in versions):
             return
         conversion = crd["spec"].get("conversion") or {}
         convert = WebhookConverter(self.webhooks, conversion).convert if conversion.get("strategy") == "Webhook" else None
-        family = Family({v.kind.api_version: v.structure for v in versions}, stored.kind.api_version, revision, convert)
-        made = {v.kind.version: Served(v.kind, None, v.type, StoredForm(family, v.kind.api_version)) for v in versions}
+        family = Family({v.kind.api_version: v.structure for v in versions}, stored.kind.api_version, revision, self._specs[key.name], convert)
+        made = {v.kind.version: Served(v.kind, None, form=StoredForm(family, v.kind.api_version)) for v in versions}
         self.registry.add_custom(made[stored.kind.version], [made[v.kind.version] for v in versions if v.served])
+
+    def _schema(self, key: Key, version: str) -> Object | None:
+        """The schema of a version, from the definition as it is stored."""
+        entry = self.store.get(CRDS, key)
+        return schema_of(orjson.loads(entry.data), version) if entry is not None else None
 
     async def run(self) -> None:
         """Accepts names, and clears away what deleted definitions leave, for ever."""
@@ -182,7 +190,7 @@ class CustomResources:
 
 def _as_stored(served: Served) -> Served:
     """The resource without conversion: what only goes need not be understood."""
-    return Served(served.kind, None, served.type)
+    return Served(served.kind, None, ANYTHING)
 
 
 def _says_deleting(crd: Object) -> bool:

@@ -35,7 +35,8 @@ def openapi_v3_index(kinds: Iterable[Served]) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for served in kinds:
         group, version, plural = served.resource
-        made_from = (plural, served.kind.kind, served.kind.verbs, [s.name for s in served.kind.subresources], getattr(served.type, "source", None))
+        made_from = (plural, served.kind.kind, served.kind.verbs, [s.name for s in served.kind.subresources],
+                     served.form.family.stamp if served.form is not None else served.declared())
         found.setdefault(f"apis/{group}/{version}" if group else f"api/{version}", []).append(repr(made_from))
     return {path: hashlib.sha512("\n".join(sorted(parts)).encode()).hexdigest().upper() for path, parts in found.items()}
 

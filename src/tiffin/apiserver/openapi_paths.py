@@ -73,8 +73,7 @@ class Resource:
         name = definition_name(served)
         if not served.custom:
             return self.schemas.reference(name), self.schemas.reference(f"{name}List") if "list" in self.kind.verbs else {}
-        assert isinstance(served.type, Struct)
-        own = self.schemas.add(name, self.schemas.custom(served.type, (self.group, self.version, self.kind.kind)))
+        own = self.schemas.add(name, self.schemas.custom(served.declared(), (self.group, self.version, self.kind.kind)))
         listed = {"type": "object", "required": ["items"], "properties": {
             "apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": self.schemas.reference(META + "ListMeta"),
             "items": {"type": "array", "items": own}}, "x-kubernetes-group-version-kind": [self.gvk | {"kind": f"{self.kind.kind}List"}]}

@@ -62,9 +62,9 @@ class Schemas:
         self.made[name] = schema
         return {"$ref": self.prefix + name}
 
-    def custom(self, type: Struct, kind: tuple[str, str, str]) -> Schema:
-        """The schema of a custom resource."""
-        source = type.source or {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    def custom(self, declared: Schema | None, kind: tuple[str, str, str]) -> Schema:
+        """The schema of a custom resource, as its definition declares it."""
+        source = declared or {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         made = source if self.version == 3 else _for_version_2(source)
         common = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": self.reference(META + "ObjectMeta")}
         made = {**made, "type": "object", "properties": {**made.get("properties", {}), **common}}

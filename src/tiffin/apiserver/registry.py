@@ -48,6 +48,8 @@ class Served:
 
     @cached_property
     def type(self) -> Type:
+        if self.form is not None:
+            return self.form.structure.type
         return self._type or definition(self.version.schema if self.version else self.kind.schema)
 
     @property
@@ -81,7 +83,11 @@ class Served:
     @cached_property
     def custom(self) -> bool:
         """Custom resources keep kind and apiVersion in list items."""
-        return self._type is not None
+        return self._type is not None or self.form is not None
+
+    def declared(self) -> Object | None:
+        """The schema a custom resource's definition declares, None where there is none."""
+        return self.form.structure.published() if self.form is not None else getattr(self.type, "source", None)
 
     def decode(self, obj: Object) -> list[Problem]:
         """Brings a parsed object of this version into form, in place; answers what was dropped. Raises DecodeError."""

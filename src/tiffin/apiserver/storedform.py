@@ -26,10 +26,13 @@ Convert = Callable[[list[Object], str], Awaitable[list[Object]]]
 
 
 class Family:
-    """What the versions of one definition share. `structures` is by apiVersion; `since` is the revision the definition was met at."""
+    """What the versions of one definition share.
 
-    def __init__(self, structures: dict[str, Structure], storage: str, since: int, convert: Convert | None = None) -> None:
-        self.structures, self.storage, self.since, self.convert = structures, storage, since, convert
+    `structures` is by apiVersion, `since` the revision the definition was met at, `stamp` a text that changes with its spec.
+    """
+
+    def __init__(self, structures: dict[str, Structure], storage: str, since: int, stamp: str, convert: Convert | None = None) -> None:
+        self.structures, self.storage, self.since, self.stamp, self.convert = structures, storage, since, stamp, convert
 
 
 class StoredForm:

@@ -13,9 +13,7 @@ from tiffin.api.apiextensions.scalepaths import ScalePaths
 from tiffin.api.kind import Context, Kind, Subresource
 from tiffin.machinery.field import FieldError, invalid
 from tiffin.machinery.object import Object, dig
-from tiffin.machinery.schema import Type
 from tiffin.machinery.structural.decoding import Structure
-from tiffin.machinery.structural.types import custom_type
 from tiffin.machinery.versions import version_rank
 
 VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
@@ -24,24 +22,36 @@ _BLOCKING = ("FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong"
 
 
 class CustomVersion(NamedTuple):
-    """One version of a custom resource: its Kind, the rules of its schema, the type for patches, and what it is used for."""
+    """One version of a custom resource: its Kind, the rules of its schema, and what it is used for."""
 
     kind: Kind
     structure: Structure
-    type: Type
     served: bool
     stored: bool
 
 
-def versions_of(crd: Object) -> list[CustomVersion]:
-    """The versions of a definition, in its order; what is not served is still needed to read what was stored in it."""
+Load = Callable[[str], dict[str, Any] | None]
+"""Gives the schema of a version by its name."""
+
+
+def schema_of(crd: Object, version: str) -> dict[str, Any] | None:
+    """The schema a definition declares for a version."""
+    found: dict[str, Any] | None = next((dig(v, "schema", "openAPIV3Schema") for v in dig(crd, "spec", "versions", default=[]) if v["name"] == version), None)
+    return found
+
+
+def versions_of(crd: Object, load: Load) -> list[CustomVersion]:
+    """The versions of a definition, in its order; what is not served is still needed to read what was stored in it.
+
+    Their schemas are not taken from `crd` but loaded when they are needed: they may be large.
+    """
     spec = crd["spec"]
-    return [_version(spec, version) for version in spec.get("versions") or ()]
+    return [_version(spec, version, load) for version in spec.get("versions") or ()]
 
 
-def _version(spec: dict[str, Any], version: dict[str, Any]) -> CustomVersion:
-    schema = dig(version, "schema", "openAPIV3Schema")
-    structure = Structure(schema)
+def _version(spec: dict[str, Any], version: dict[str, Any], load: Load) -> CustomVersion:
+    called = version["name"]
+    structure = Structure(lambda: load(called), f"{spec['group']}.{called}.{spec['names']['kind']}")
     names, declared = spec["names"], version.get("subresources") or {}
     rules = _Rules(structure, ScalePaths.of(declared), "status" in declared)
     columns, row = table(version.get("additionalPrinterColumns") or [])
@@ -52,8 +62,7 @@ def _version(spec: dict[str, Any], version: dict[str, Any]) -> CustomVersion:
         subresources=_subresources(declared, rules), unconditional_update=False, deprecation=_deprecation(spec, version),
         default=structure.default, prepare_for_create=rules.prepare_for_create, prepare_for_update=rules.prepare_for_update,
         validate=rules.validate, validate_update=rules.validate_update, columns=columns, row=row, field_selectors=_selectable(version))
-    type = custom_type(schema, f"{spec['group']}.{version['name']}.{names['kind']}")
-    return CustomVersion(kind, structure, type, bool(version.get("served")), bool(version.get("storage")))
+    return CustomVersion(kind, structure, bool(version.get("served")), bool(version.get("storage")))
 
 
 def _deprecation(spec: dict[str, Any], version: dict[str, Any]) -> str:

@@ -3,32 +3,66 @@
 An object that comes in goes through `decode` (metadata brought into form, unknown fields and nulls dropped, embedded metadata
 brought into form) and `default`; then `violations` or `update_violations` say what is wrong with it. All of them work in place, on
 an object that belongs to its request.
+
+A schema is loaded when it is needed, and kept without its prose: large definitions cost nothing until objects of theirs are written.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 from tiffin.machinery.decode import DecodeError, Problem, decode_object
 from tiffin.machinery.field import FieldError
 from tiffin.machinery.object import Object
-from tiffin.machinery.schema import META, definition
+from tiffin.machinery.schema import META, Struct, definition
 from tiffin.machinery.structural import embedded
 from tiffin.machinery.structural.defaulting import Default, defaulter
 from tiffin.machinery.structural.lists import Check, list_check
 from tiffin.machinery.structural.pruning import prune, prune_nulls
 from tiffin.machinery.structural.rules import RuleNode, rule_node
+from tiffin.machinery.structural.types import custom_type
 from tiffin.machinery.structural.values import Validator
 
 ANYTHING: dict[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 """The schema of a version that has none."""
 
 
-class Structure:
-    """The rules of one version of a custom resource."""
+_PROSE = frozenset({"description", "title", "example", "externalDocs"})
 
-    def __init__(self, schema: dict[str, Any] | None) -> None:
-        self.schema = ANYTHING if schema is None else schema
+
+def without_prose(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema without what is only said to people."""
+    bare = {key: value for key, value in schema.items() if key not in _PROSE}
+    for key in ("items", "not", "additionalProperties"):
+        if isinstance(bare.get(key), dict):
+            bare[key] = without_prose(bare[key])
+    for key in ("allOf", "anyOf", "oneOf"):
+        if bare.get(key):
+            bare[key] = [without_prose(sub) for sub in bare[key]]
+    if bare.get("properties"):
+        bare["properties"] = {name: without_prose(sub) for name, sub in bare["properties"].items()}
+    return bare
+
+
+class Structure:
+    """The rules of one version of a custom resource; `load` gives its schema, None for a version without one."""
+
+    def __init__(self, load: Callable[[], dict[str, Any] | None], name: str = "") -> None:
+        self._load, self._name = load, name
+
+    def published(self) -> dict[str, Any]:
+        """The schema as it was declared."""
+        return self._load() or ANYTHING
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        return without_prose(self.published())
+
+    @cached_property
+    def type(self) -> Struct:
+        """What patches and managed fields go by."""
+        return custom_type(self.schema, self._name)
 
     def decode(self, obj: Object) -> list[Problem]:
         """Brings a parsed object into form; answers the unknown fields that were dropped. Raises DecodeError."""
