@@ -230,6 +230,17 @@ async def test_mandatory_objects_come_back_and_suggested_ones_may_be_changed(api
     assert (await api.get(f"{levels}/global-default")).object["spec"]["limited"]["nominalConcurrencyShares"] == 77
 
 
+async def test_mandatory_specs_are_fixed(api: InProcess) -> None:
+    wider = {"spec": {"matchingPrecedence": 9999}}
+    answer = await api.patch(f"{GROUP}/flowschemas/catch-all", wider)
+    assert answer.status == 422 and "spec of 'catch-all' must equal the fixed value" in answer.message
+    assert '"PriorityLevelConfiguration":{"Name":"catch-all"},"MatchingPrecedence":9999,"DistinguisherMethod":{"Type":"ByUser"}' in answer.message
+    answer = await api.patch(f"{GROUP}/prioritylevelconfigurations/catch-all", {"spec": {"limited": {"nominalConcurrencyShares": 50}}})
+    assert answer.status == 422 and "spec of 'catch-all' must equal the fixed value" in answer.message
+    lent = await api.patch(f"{GROUP}/prioritylevelconfigurations/exempt", {"spec": {"exempt": {"lendablePercent": 10}}})
+    assert lent.status == 200
+
+
 def test_the_labels_of_metrics_are_names_of_the_configuration() -> None:
     control = FlowControl()
     for name in ("a", "b", "c"):

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from tiffin.api.checks import named, needed, not_supported
+from tiffin.api.flowcontrol.mandatory import schema_errors
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
@@ -28,7 +29,7 @@ def default(obj: Object) -> None:
 def validate(obj: Object, context: Context) -> list[FieldError]:
     spec = obj.get("spec") or {}
     precedence, method = spec.get("matchingPrecedence") or 0, spec.get("distinguisherMethod")
-    errors: list[FieldError] = []
+    errors = schema_errors(obj)
     if precedence <= 0:
         errors.append(invalid("spec.matchingPrecedence", precedence, "must be a positive value"))
     if precedence > HIGHEST_PRECEDENCE:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from tiffin.api.checks import not_negative, one_of
+from tiffin.api.flowcontrol.mandatory import level_errors
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
@@ -38,6 +39,10 @@ def default(obj: Object) -> None:
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
+    return level_errors(obj) + _spec_errors(obj)
+
+
+def _spec_errors(obj: Object) -> list[FieldError]:
     spec = obj.get("spec") or {}
     kind, limited = spec.get("type") or "", spec.get("limited")
     if (kind == "Exempt") != (name_of(obj) == EXEMPT):

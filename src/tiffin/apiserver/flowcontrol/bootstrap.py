@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tiffin.apiserver.user import AUTHENTICATED, MASTERS, NODES, SERVICE_ACCOUNTS, UNAUTHENTICATED
+from tiffin.api.flowcontrol import mandatory
+from tiffin.apiserver.user import AUTHENTICATED, NODES, SERVICE_ACCOUNTS, UNAUTHENTICATED
 from tiffin.machinery.object import Object, annotations_of, name_of
 
 API_VERSION = "flowcontrol.apiserver.k8s.io/v1"
 AUTO_UPDATE = "apf.kubernetes.io/autoupdate-spec"
-MANDATORY = ("exempt", "catch-all")
 
 EVERY_RESOURCE = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True, "namespaces": ["*"]}
 EVERY_PATH = {"verbs": ["*"], "nonResourceURLs": ["*"]}
@@ -27,8 +27,7 @@ def bootstrap_objects() -> list[Object]:
 
 def _levels() -> list[Object]:
     return [
-        _object("PriorityLevelConfiguration", "exempt", {"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}}),
-        _limited("catch-all", 5, 0, {"type": "Reject"}),
+        *(_object("PriorityLevelConfiguration", name, spec) for name, spec in mandatory.LEVELS.items()),
         _limited("system", 30, 33, _queues(64)),
         _limited("node-high", 40, 25, _queues(64)),
         _limited("leader-election", 10, 0, _queues(16, hand=4)),
@@ -44,8 +43,7 @@ def _schemas() -> list[Object]:
     accounts = _accounts("*")
     endpoint_controllers = _accounts("endpoint-controller", "endpointslicemirroring-controller")
     return [
-        _everything("exempt", "exempt", 1, "", _groups(MASTERS)),
-        _everything("catch-all", "catch-all", 10000, "ByUser", everybody),
+        *(_with_status(name, spec) for name, spec in mandatory.SCHEMAS.items()),
         _everything("system-nodes", "system", 500, "ByUser", _groups(NODES)),
         _schema("system-node-high", "node-high", 400, "ByUser", _groups(NODES), [
             _resources(("*",), "", ("nodes", "nodes/status"), cluster=True), _resources(("*",), "coordination.k8s.io", ("leases",))]),
@@ -66,7 +64,7 @@ def _schemas() -> list[Object]:
 
 def follows(stored: Object) -> bool:
     """Whether the spec of a stored object is kept as it stands here."""
-    if name_of(stored) in MANDATORY:
+    if name_of(stored) in mandatory.LEVELS:
         return True
     wish = annotations_of(stored).get(AUTO_UPDATE)
     return wish == "true" or (wish is None and stored["metadata"].get("generation") == 1)
@@ -100,9 +98,13 @@ def _schema(
     spec: Object = {"priorityLevelConfiguration": {"name": level}, "matchingPrecedence": precedence}
     if distinguisher:
         spec["distinguisherMethod"] = {"type": distinguisher}
+    return _with_status(name, spec | {"rules": [rule]})
+
+
+def _with_status(name: str, spec: Object) -> Object:
+    level = spec["priorityLevelConfiguration"]["name"]
     reason, words = "Found", f'This FlowSchema references the PriorityLevelConfiguration object named "{level}" and it exists'
-    made = _object("FlowSchema", name, spec | {"rules": [rule]})
-    return made | {"status": {"conditions": [{"type": "Dangling", "status": "False", "reason": reason, "message": words}]}}
+    return _object("FlowSchema", name, spec) | {"status": {"conditions": [{"type": "Dangling", "status": "False", "reason": reason, "message": words}]}}
 
 
 def _resources(verbs: Sequence[str], group: str, resources: Sequence[str], cluster: bool = False) -> Object:
