@@ -53,6 +53,7 @@ from tiffin.machinery.object import Object, key_of
 from tiffin.net import jws
 from tiffin.net.http import Response
 from tiffin.net.pki import Pki
+from tiffin.net.renewal import keep_loaded
 from tiffin.net.server import Server, plain_refusal
 from tiffin.net.tlsclient import client_context
 from tiffin.store.store import Mismatch, Store, Write
@@ -147,7 +148,9 @@ class Assembly:
     def _kubelet_tls(self) -> ssl.SSLContext:
         """How this server proves itself to nodes."""
         pair = self.options.pki.client("apiserver-kubelet-client", "kube-apiserver-kubelet-client", (MASTERS,))
-        return client_context(self.options.pki.ca_pem.decode(), pair.certificate.read_text(), pair.key.read_text())
+        tls = client_context(self.options.pki.ca_pem.decode(), pair.certificate.read_text(), pair.key.read_text())
+        self._tasks.append(asyncio.create_task(keep_loaded(tls, [(pair.certificate, pair.key)], asyncio.sleep), name="its certificate for nodes"))
+        return tls
 
     def client(self, user: User, agent: str) -> LocalClient:
         """An in-process client acting as `user`."""
@@ -193,6 +196,8 @@ class Assembly:
     async def listen(self, addresses: Iterable[str], port: int) -> int:
         """Listens on every address; gives the port."""
         tls = server_context(self.options.pki)
+        server = self.options.pki.server
+        self._tasks.append(asyncio.create_task(keep_loaded(tls, [(server.certificate, server.key)], asyncio.sleep), name="its certificate"))
         for address in addresses:
             port = await self.http.start(address, port, tls)
         return port

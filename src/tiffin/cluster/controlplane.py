@@ -20,6 +20,7 @@ from tiffin.controllers import all_controllers
 from tiffin.controllers.config import Config
 from tiffin.machinery.object import Object
 from tiffin.net.pki import Pki, ensure_pki
+from tiffin.net.renewal import keep_renewed
 from tiffin.runtime.clock import SystemClock
 from tiffin.runtime.controller import Controller
 from tiffin.runtime.manager import run_controllers
@@ -97,6 +98,7 @@ async def serve(config: ServerConfig) -> None:
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run_controllers(assembly.client_for, controllers, SystemClock()), name="controllers")
+            tasks.create_task(keep_renewed(pki, asyncio.sleep), name="certificates")
             if config.keep_routes:
                 from tiffin.cluster.routes import Place, Routes, Site
 

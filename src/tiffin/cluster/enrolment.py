@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tiffin.client.client import Client
@@ -25,7 +27,10 @@ from tiffin.controllers.certificates import (
     NODE_PREFIX,
     conditions,
 )
+from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Object, Resource, dig, meta
+
+log = logging.getLogger(__name__)
 
 REQUESTS = Resource("certificates.k8s.io", "v1", "certificatesigningrequests")
 _PATIENCE = 30.0
@@ -72,6 +77,23 @@ async def enrol(client: Client, wanted: Certificate, directory: Path) -> None:
     # Nobody reads the pair between the two writes: a reader takes a pair that does not match for none, and looks again.
     write_atomically(key_file, key, mode=0o600)
     write_atomically(certificate_file, pem)
+
+
+async def keep_enrolled(client: Client, wanted: Sequence[Certificate], directory: Path, sleep: Callable[[float], Awaitable[None]]) -> None:
+    """Renews the node's certificates before they end, as the node it is, until cancelled."""
+    from tiffin.net.certrequest import validity
+    from tiffin.net.pki import RENEW_BEFORE
+    from tiffin.net.renewal import RENEW_SECONDS
+
+    while True:
+        await sleep(RENEW_SECONDS)
+        for each in wanted:
+            try:
+                if validity(each.pair(directory)[0].read_bytes())[1] - datetime.now(UTC) < RENEW_BEFORE:
+                    await enrol(client, each, directory)
+                    log.info("certificate %s was renewed", each.file)
+            except (NotCertified, ApiError, OSError, ValueError) as error:
+                log.warning("certificate %s cannot be renewed: %s", each.file, error)
 
 
 async def obtain(client: Client, request: bytes, signer: str, usages: Sequence[str], what: str) -> bytes:

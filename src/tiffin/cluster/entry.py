@@ -23,6 +23,7 @@ from tiffin.cluster.gate import pass_through
 from tiffin.cluster.layout import Layout, NodeLayout
 
 if TYPE_CHECKING:
+    from tiffin.client.client import Client
     from tiffin.client.http import HttpClient
 
 _LOG_CHECK_SECONDS = 600.0
@@ -112,12 +113,18 @@ async def _agent(node: NodeLayout, options: argparse.Namespace) -> None:
     )
     server_url = options.server
     clients = NodeClients(_client(server_url, pki, f"node-{node.name}-client"), _client(server_url, pki, f"node-{node.name}-network"))
-    rotation = asyncio.create_task(_keep_short(daemons.runtime(node).log_file))
+    chores = [asyncio.create_task(_keep_short(daemons.runtime(node).log_file))]
+    for file in (f"node-{node.name}-client", f"node-{node.name}-network"):
+        client = clients.node if file.endswith("-client") else clients.network
+        chores.append(asyncio.create_task(_keep_known(client, pki, file)))
+    if not options.node:
+        chores.append(asyncio.create_task(_keep_enrolled(clients.node, node, options.node_ip)))
     try:
         await pass_through(options.gate_fd)
         await run_node(config, clients, NodeNetwork(SERVICE_CIDR, options.pod_cidr), _site(options, node.name))
     finally:
-        rotation.cancel()
+        for chore in chores:
+            chore.cancel()
 
 
 def _site(options: argparse.Namespace, name: str) -> routes.Site:
@@ -140,6 +147,23 @@ def _client(server_url: str, pki: Path, name: str) -> HttpClient:
     where = urlsplit(server_url)
     pem = [(pki / file).read_text() for file in ("ca.crt", f"{name}.crt", f"{name}.key")]
     return HttpClient(Pool(Origin(where.hostname or "", where.port or 443, client_context(*pem))))
+
+
+async def _keep_known(client: Client, pki: Path, name: str) -> None:
+    """The client shows the certificate that its file holds, also after it was renewed."""
+    from tiffin.client.http import HttpClient
+    from tiffin.net.renewal import keep_loaded
+
+    assert isinstance(client, HttpClient) and client.pool.origin.tls
+    await keep_loaded(client.pool.origin.tls, [(pki / f"{name}.crt", pki / f"{name}.key")], asyncio.sleep)
+
+
+async def _keep_enrolled(client: Client, node: NodeLayout, address: str) -> None:
+    """On a machine that joined the node renews its certificates itself; elsewhere the server does, which has the keys."""
+    from tiffin.cluster import enrolment
+
+    wanted = [enrolment.client_of(node.name), enrolment.network_of(node.name), enrolment.serving_of(node.name, address)]
+    await enrolment.keep_enrolled(client, wanted, node.cluster.pki_dir, asyncio.sleep)
 
 
 async def _keep_short(file: Path) -> None:

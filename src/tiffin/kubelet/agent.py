@@ -103,7 +103,7 @@ class Agent:
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(self._caches.run())
                 parts.create_task(self._recorder.run())
-                server = await self._serve()
+                server = await self._serve(parts)
                 await self.registrar.register()
                 parts.create_task(self.registrar.keep_status())
                 parts.create_task(self.registrar.keep_lease())
@@ -129,7 +129,7 @@ class Agent:
         if new is not None:
             self.kubelet.set_node_object(new)
 
-    async def _serve(self):  # type: ignore[no-untyped-def]
+    async def _serve(self, parts: asyncio.TaskGroup):  # type: ignore[no-untyped-def]
         """The node's HTTPS port; None where there is no certificate to show."""
         config = self._config
         if config.serving_certificate is None or config.serving_key is None or config.client_ca is None:
@@ -138,6 +138,7 @@ class Agent:
         from tiffin.kubelet.endpoint import Endpoint
         from tiffin.kubelet.streams import NodeServer
         from tiffin.net.http import Response
+        from tiffin.net.renewal import keep_loaded
         from tiffin.net.server import Server
 
         async def metrics() -> Response:
@@ -145,7 +146,9 @@ class Agent:
 
         node = NodeServer(Endpoint(self.kubelet), Access(self._client, config.node_name, time.monotonic), self._clock.now, {"/metrics": metrics})
         server = Server(node.handle)
-        await server.start(config.node_ips[0], config.kubelet_port, serving_context(config))
+        tls = serving_context(config)
+        parts.create_task(keep_loaded(tls, [(config.serving_certificate, config.serving_key)], self._clock.sleep))
+        await server.start(config.node_ips[0], config.kubelet_port, tls)
         return server
 
 

@@ -107,6 +107,22 @@ class Pki:
         """What the kubelet of `node` serves its own port with."""
         return self.serving(f"node-{node}-serving", f"system:node:{node}", hosts, ("system:nodes",))
 
+    def renew(self, now: datetime) -> list[str]:
+        """Makes anew every certificate of ours that is close to its end, under a new key, for the same names; answers which. Raises PkiError."""
+        index = _Index.load(self.directory)
+        due = [name for name in index.names() if self._is_due(index, name, now)]
+        for name in due:
+            pair = KeyPair(self.directory / name, (self.directory / name).with_suffix(".key"))
+            known = index.find(pair.certificate)
+            assert known is not None
+            identity = Identity(known.common_name, known.organizations, known.hosts, (_SERVER,) if known.hosts else (_CLIENT,))
+            index.remember(pair.certificate, self._make(pair, identity))
+        return due
+
+    def _is_due(self, index: _Index, name: str, now: datetime) -> bool:
+        known = index.find(self.directory / name)
+        return known is not None and now + RENEW_BEFORE >= datetime.fromtimestamp(known.end, UTC)
+
     def sign(self, request: bytes, usages: Sequence[str], life: timedelta = LEAF_LIFE, now: datetime | None = None) -> bytes:
         """A certificate (PEM) for a PKCS #10 request (PEM), with the subject and alternative names it asks for.
 
@@ -266,6 +282,10 @@ class _Index:
         except (FileNotFoundError, orjson.JSONDecodeError):
             entries = {}
         return cls(path, entries if isinstance(entries, dict) else {})
+
+    def names(self) -> list[str]:
+        """The names of the certificate files."""
+        return list(self._entries)
 
     def find(self, certificate: Path) -> Known | None:
         """What is known of the certificate as it is on disk; None where there is none."""
