@@ -81,13 +81,23 @@ def optional_selection(operand: Code, name: str) -> Code:
     return select
 
 
+def index(operand: Code, key: Code) -> Code:
+    """`operand[key]`."""
+    def find(frame: Frame) -> Any:
+        value, at = operand(frame), key(frame)
+        if type(value) is list and type(at) is int and 0 <= at < len(value):
+            return value[at]
+        return operators.index(value, at)
+    return find
+
+
 def optional_index(operand: Code, key: Code) -> Code:
     """`operand[?key]`, with the same costs."""
-    def index(frame: Frame) -> Optional:
+    def find(frame: Frame) -> Optional:
         found = operators.optional_index(operand(frame), key(frame))
         frame[0] -= found.present
         return found
-    return index
+    return find
 
 
 def otherwise(optional: Code, other: Compiled, unwrap: bool) -> Code:

@@ -18,6 +18,7 @@ from tiffin.machinery.cel.closures import (
     both,
     conditional,
     either,
+    index,
     optional_index,
     optional_selection,
     otherwise,
@@ -108,10 +109,12 @@ class Compiler:
             return known
         if node.function == "@in" and (choices := _choices(parts, made)) is not None:
             return Compiled(among(made[0].code, choices), made[0].cost)
+        if node.function == "_[_]":
+            return Compiled(index(made[0].code, made[1].code), cost + _step_cost(parts[0]))
         if node.function == "_[?_]":
             return Compiled(optional_index(made[0].code, made[1].code), cost + _step_cost(parts[0]) - 1)
         code = specialised(node, [part.code for part in made], parts)
-        dynamic = _step_cost(parts[0]) if node.function == "_[_]" else call_cost(node, parts)
+        dynamic = call_cost(node, parts)
         if isinstance(dynamic, int):
             return Compiled(code or invocation(node, [part.code for part in made]), cost + dynamic)
         return Compiled(charged_invocation(node, [part.code for part in made], dynamic), cost)

@@ -31,6 +31,7 @@ from tiffin.machinery.cel.values import (
 
 NO_OVERLOAD = "no such overload"
 _COMPARABLE = frozenset((int, float, Uint))
+_ORDERED = frozenset((int, float, Uint, str, bytes, bool, Timestamp, Duration))
 _ADDERS = frozenset((str, bytes, int, Uint, float, list, SetList, MapList, Duration, Timestamp))
 
 
@@ -131,32 +132,32 @@ def negate(value: Any) -> Any:
     raise no_overload("-_", (value,))
 
 
-def compare(left: Any, right: Any) -> int | None:
-    """Negative, 0 or positive; None where no order exists (NaN). Raises EvaluationError for types without one."""
+def compare(name: str, left: Any, right: Any) -> int | None:
+    """-1, 0 or 1; None where no order exists (NaN). Raises EvaluationError for types without one."""
     kind, other = type(left), type(right)
+    if kind not in _ORDERED:
+        raise no_overload(name, (left, right))
     if kind is not other and not (kind in _COMPARABLE and other in _COMPARABLE):
         raise EvaluationError(NO_OVERLOAD)
-    if kind not in (int, float, Uint, str, bytes, bool, Timestamp, Duration):
-        raise no_overload("compare", (left, right))
     if left < right:
         return -1
     return 1 if left > right else 0 if left == right else None
 
 
 def less(left: Any, right: Any) -> bool:
-    return compare(left, right) == -1
+    return compare("_<_", left, right) == -1
 
 
 def less_or_equal(left: Any, right: Any) -> bool:
-    return compare(left, right) in (-1, 0)
+    return compare("_<=_", left, right) in (-1, 0)
 
 
 def greater(left: Any, right: Any) -> bool:
-    return compare(left, right) == 1
+    return compare("_>_", left, right) == 1
 
 
 def greater_or_equal(left: Any, right: Any) -> bool:
-    return compare(left, right) in (0, 1)
+    return compare("_>=_", left, right) in (0, 1)
 
 
 def is_in(wanted: Any, container: Any) -> bool:
