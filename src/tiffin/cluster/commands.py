@@ -54,7 +54,7 @@ def _up(layout: Layout, options: argparse.Namespace) -> int:
 
     begun = time.monotonic()
     if layout.joined_file.exists():
-        return _up_again(layout, options)
+        return _up_again(layout, options) or (_enable(layout, options) if options.enable else 0)
     try:
         state = up.settle(layout, _asked(options))
         up.link_default_place(layout)
@@ -67,7 +67,7 @@ def _up(layout: Layout, options: argparse.Namespace) -> int:
     except (up.Busy, NotReady, ImageError, UnreadableKubeconfig, PkiError) as error:
         raise Failure(str(error)) from error
     _welcome(layout, result.state, result.server, result.current, time.monotonic() - begun)
-    return 0
+    return _enable(layout, options) if options.enable else 0
 
 
 def _up_again(layout: Layout, options: argparse.Namespace) -> int:
@@ -107,6 +107,27 @@ def _asked(options: argparse.Namespace) -> up.Options:
         options.allow_external_ips, options.load_balancer_address, up.parse_listen(options.listen),
         accessfiles.asked(options),
     )
+
+
+def _enable(layout: Layout, options: argparse.Namespace) -> int:
+    from tiffin.cluster import boot
+
+    _nodes_here(layout)
+    if getattr(options, "show", False):
+        print(boot.unit(layout), end="")
+        return 0
+    try:
+        print(f"{boot.enable(layout)} brings cluster {layout.name} up at boot")
+    except boot.CannotEnable as error:
+        raise Failure(str(error)) from error
+    return 0
+
+
+def _disable(layout: Layout, options: argparse.Namespace) -> int:
+    from tiffin.cluster import boot
+
+    print(f"cluster {layout.name} {'stays down at boot from now on' if boot.disable(layout) else 'was not brought up at boot'}")
+    return 0
 
 
 def _down(layout: Layout, options: argparse.Namespace) -> int:
@@ -275,7 +296,7 @@ def _server(layout: Layout, options: argparse.Namespace) -> int:
         not_ready_toleration=_or(options.default_not_ready_toleration_seconds, TOLERATION_SECONDS),
         unreachable_toleration=_or(options.default_unreachable_toleration_seconds, TOLERATION_SECONDS),
         allow_external_ips=bool(options.allow_external_ips),
-        load_balancer_addresses=tuple(filter(None, _or(options.load_balancer_address, LOAD_BALANCER_ADDRESSES).split(","))),
+        load_balancer_addresses=tuple(filter(None, (LOAD_BALANCER_ADDRESSES if options.load_balancer_address is None else options.load_balancer_address).split(","))),
         keep_routes=options.keep_routes,
         bridged_cidr=options.bridged_cidr,
         access=accessfiles.given(options),
@@ -351,6 +372,8 @@ _COMMANDS: dict[str, Callable[[Layout, argparse.Namespace], int]] = {
     "kubeconfig": _kubeconfig,
     "token": _token,
     "logs": _logs,
+    "enable": _enable,
+    "disable": _disable,
     "node": _node,
     "join": _join,
     "leave": _join,

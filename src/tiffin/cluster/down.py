@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from tiffin.cluster import addresses, cgroups, daemons, kubeconfig
+from tiffin.cluster import addresses, boot, cgroups, daemons, kubeconfig
 from tiffin.cluster.layout import Layout, NodeLayout, default_root
 from tiffin.cluster.process import Daemon, end_pids, stop
 
@@ -38,6 +38,7 @@ def purge(layout: Layout) -> None:
     """Removes the state of a cluster that is down: objects, keys, images, logs, its kubeconfig entries."""
     if (layout.state_file.exists() or layout.lock_file.exists()) and layout.data_dir.is_dir():
         shutil.rmtree(layout.data_dir)
+    boot.disable(layout)
     if layout.default_place.is_symlink():
         layout.default_place.unlink()
     if (default_root() / addresses.REGISTRY).exists():
