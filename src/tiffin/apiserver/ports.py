@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from tiffin.machinery.object import Object, Resource
@@ -25,6 +25,10 @@ class Reader(Protocol):
         """A number that changes whenever anything of the resource changes; what is derived may be kept as long as it stays."""
         ...
 
+    def follow(self, resource: Resource, changed: Callable[[], None]) -> None:
+        """Calls `changed` whenever anything of the resource has changed, for as long as there is a server."""
+        ...
+
     async def appears(self, resource: Resource, namespace: str, name: str, seconds: float) -> Object | None:
         """The object as soon as it exists; None if it does not come to exist within that time."""
         ...
@@ -38,6 +42,7 @@ class MemoryReader:
         self._revision = 0
         self._revisions: dict[Resource, int] = {}
         self._awaited: dict[tuple[Resource, str, str], list[asyncio.Future[Object]]] = {}
+        self._followers: dict[Resource, list[Callable[[], None]]] = {}
 
     def put(self, resource: Resource, obj: Object) -> Object:
         metadata = obj["metadata"]
@@ -62,6 +67,9 @@ class MemoryReader:
     def revision(self, resource: Resource) -> int:
         return self._revisions.get(resource, 0)
 
+    def follow(self, resource: Resource, changed: Callable[[], None]) -> None:
+        self._followers.setdefault(resource, []).append(changed)
+
     async def appears(self, resource: Resource, namespace: str, name: str, seconds: float) -> Object | None:
         if found := self.get(resource, namespace, name):
             return found
@@ -75,3 +83,5 @@ class MemoryReader:
     def _touch(self, resource: Resource) -> None:
         self._revision += 1
         self._revisions[resource] = self._revision
+        for changed in self._followers.get(resource, ()):
+            changed()

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tiffin.machinery.object import Key, Object, Resource
 from tiffin.store.mvcc import Event, EventType
@@ -24,6 +24,9 @@ class StoreReader:
 
     def revision(self, resource: Resource) -> int:
         return self._store.index.resource_revision(resource.group_resource)
+
+    def follow(self, resource: Resource, changed: Callable[[], None]) -> None:
+        self._store.watch(resource.group_resource, self._store.revision, lambda events: changed())
 
     async def appears(self, resource: Resource, namespace: str, name: str, seconds: float) -> Object | None:
         if found := self.get(resource, namespace, name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -32,7 +32,8 @@ class AdmissionAttributes:
     name: str = ""
     """As in the path; empty for a create."""
     dry_run: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Callable[[], Mapping[str, Any]] = dict
+    """Gives the options of the request as an object."""
     warnings: list[str] = field(default_factory=list)
     """Shown to the client as Warning headers."""
     annotations: dict[str, str] = field(default_factory=dict)
@@ -42,11 +43,18 @@ class AdmissionAttributes:
     collection: bool = False
     """Whether the object goes with others of a collection, so that the path does not name it."""
     sub: Subresource | None = None
-    reinvocation: Reinvocation = field(default_factory=Reinvocation)
+    rounds: Reinvocation | None = None
+    """What `reinvocation` has come to, None while nobody has asked."""
 
     @property
     def group_resource(self) -> str:
         return self.resource.group_resource
+
+    @property
+    def reinvocation(self) -> Reinvocation:
+        if self.rounds is None:
+            self.rounds = Reinvocation()
+        return self.rounds
 
 
 def forbidden(a: AdmissionAttributes, obj: Object | None, message: str, causes: list[dict[str, Any]] | None = None) -> ApiError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tiffin.api.kind import Subresource
@@ -46,40 +47,40 @@ class Admission:
 
     def __init__(self, plugins: Sequence[Plugin]) -> None:
         self._plugins = tuple(plugins)
-        self._mutating: dict[tuple[str, str], tuple[Plugin, ...]] = {}
-        self._validating: dict[tuple[str, str], tuple[Plugin, ...]] = {}
+        self._mutating: dict[tuple[str, str], tuple[Step, ...]] = {}
+        self._validating: dict[tuple[str, str], tuple[Step, ...]] = {}
 
     async def admit(
         self, context: RequestContext, operation: str, served: Served, obj: Object | None, old: Object | None, sub: Subresource | None = None
     ) -> None:
         """Lets plugins complete `obj`, or refuse. For a delete `obj` is None."""
-        plugins = self._chosen(self._mutating, "admit", served.storage, operation)
-        if plugins:
+        steps = self._chosen(self._mutating, "admit", served.storage, operation)
+        if steps:
             attributes = attributes_of(context, operation, served, obj, old, sub)
-            await _run_through([p.admit for p in plugins], attributes, obj, old)
-            if attributes.reinvocation.wanted:
-                attributes.reinvocation.again = True
-                await _run_through([p.admit for p in plugins], attributes, obj, old)
+            await _run_through(steps, attributes, obj, old)
+            if attributes.rounds is not None and attributes.rounds.wanted:
+                attributes.rounds.again = True
+                await _run_through(steps, attributes, obj, old)
 
     async def validate(
         self, context: RequestContext, operation: str, served: Served, obj: Object | None, old: Object | None, sub: Subresource | None = None
     ) -> None:
         """Lets plugins refuse what is about to be stored."""
-        plugins = self._chosen(self._validating, "validate", served.storage, operation)
-        if plugins:
-            await _run_through([p.validate for p in plugins], attributes_of(context, operation, served, obj, old, sub), obj, old)
+        steps = self._chosen(self._validating, "validate", served.storage, operation)
+        if steps:
+            await _run_through(steps, attributes_of(context, operation, served, obj, old, sub), obj, old)
 
     async def both(self, context: RequestContext, operation: str, served: Served, sub: Subresource, body: Object) -> None:
         """For what is asked of an object without being stored in it, such as exec, binding or eviction: `body` is what is asked."""
         await self.admit(context, operation, served, body, None, sub)
         await self.validate(context, operation, served, body, None, sub)
 
-    def _chosen(self, known: dict[tuple[str, str], tuple[Plugin, ...]], method: str, resource: str, operation: str) -> tuple[Plugin, ...]:
+    def _chosen(self, known: dict[tuple[str, str], tuple[Step, ...]], method: str, resource: str, operation: str) -> tuple[Step, ...]:
         key = (resource, operation)
-        plugins = known.get(key)
-        if plugins is None:
-            plugins = known[key] = tuple(p for p in self._plugins if _concerns(p, method, resource, operation))
-        return plugins
+        steps = known.get(key)
+        if steps is None:
+            steps = known[key] = tuple(getattr(p, method) for p in self._plugins if _concerns(p, method, resource, operation))
+        return steps
 
 
 async def _run_through(steps: Iterable[Step], a: AdmissionAttributes, obj: Object | None, old: Object | None) -> None:
@@ -112,7 +113,7 @@ def attributes_of(
         info.namespace if is_body else metadata.get("namespace", ""),
         info.name if is_body or operation == "CREATE" else metadata.get("name", ""),
         context.dry_run,
-        options_of(context, operation),
+        partial(options_of, context, operation),
         context.warnings,
         annotations=noted,
         requested=served.resource,

@@ -78,18 +78,22 @@ class Policies(Generic[Compiled]):
         self._reader, self._equivalents, self._authorize = reader, equivalents, authorize
         self._policies, self._bindings = policies, policies._replace(plural=f"{policies.plural.removesuffix('ies')}ybindings")
         self._compile = compile
-        self._made_of: tuple[int, ...] = ()
+        self._generation = -1
         self._known: list[Policy[Compiled]] = []
         self._chosen: dict[tuple[str, str], list[Policy[Compiled]]] = {}
         self._programs: dict[tuple[str, int], Compiled] = {}
         self._evaluator: Evaluator | None = None
+        for resource in (self._policies, self._bindings):
+            reader.follow(resource, self._forget)
+
+    def _forget(self) -> None:
+        self._generation = -1
 
     def concerned(self, group_resource: str, operation: str) -> list[Policy[Compiled]]:
         """Those whose rules might match a request."""
-        revision, registry = self._reader.revision, self._equivalents.registry
-        made_of = (revision(self._policies), revision(self._bindings), registry.generation)
-        if made_of != self._made_of:
-            self._known, self._chosen, self._made_of = self._load(), {}, made_of
+        generation = self._equivalents.registry.generation
+        if generation != self._generation:
+            self._known, self._chosen, self._generation = self._load(), {}, generation
         if not self._known:
             return self._known
         key = (group_resource, operation)

@@ -91,7 +91,7 @@ def admission_request(registry: Registry, a: AdmissionAttributes, seen: View, ob
         "operation": a.operation,
         "userInfo": a.user.info(),
     }
-    return {key: value for key, value in request.items() if value} | {"dryRun": a.dry_run, "options": dict(a.options) or None}
+    return {key: value for key, value in request.items() if value} | {"dryRun": a.dry_run, "options": dict(a.options()) or None}
 
 
 def name_in_request(a: AdmissionAttributes, obj: Object | None) -> str:

@@ -77,16 +77,20 @@ class Hooks:
 
     def __init__(self, reader: Reader, resource: Resource, equivalents: Equivalents) -> None:
         self._reader, self._resource, self._equivalents = reader, resource, equivalents
-        self._made_of: tuple[int, int] = (-1, -1)
+        self._generation = -1
         self._hooks: list[Hook] = []
         self._chosen: dict[tuple[str, str], list[Hook]] = {}
         self._conditions: dict[str, Conditions] = {}
+        reader.follow(resource, self._forget)
+
+    def _forget(self) -> None:
+        self._generation = -1
 
     def concerned(self, group_resource: str, operation: str) -> list[Hook]:
         """Those whose rules might match a request."""
-        made_of = (self._reader.revision(self._resource), self._equivalents.registry.generation)
-        if made_of != self._made_of:
-            self._hooks, self._chosen, self._made_of = self._load(), {}, made_of
+        generation = self._equivalents.registry.generation
+        if generation != self._generation:
+            self._hooks, self._chosen, self._generation = self._load(), {}, generation
         if not self._hooks:
             return self._hooks
         key = (group_resource, operation)
