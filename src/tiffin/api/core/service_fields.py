@@ -75,7 +75,7 @@ def sync_addresses(new: Spec, old: Spec | None) -> None:
 
 def drop_type_dependent(new: Spec, old: Spec) -> None:
     """Fields of the old type that the new one has not, where the client left them as they were."""
-    if needs_address(old) and not needs_address(new):
+    if needs_address(old) and new.get("type") == "ExternalName":  # an unknown type is told to be unknown, and nothing else
         _drop_unchanged(new, old, "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
         if "clusterIPs" not in new:
             new.pop("clusterIP", None)

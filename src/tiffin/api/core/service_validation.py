@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from tiffin.api.checks import cidr, family_of, ip, named, needed, one_of, port_number, port_number_or_name
@@ -201,15 +202,23 @@ _SPECIAL = (
 )
 
 
-def special_ip_errors(address: str, path: str) -> list[FieldError]:
-    """Addresses no traffic should be sent to on behalf of others: this host's own and the link's."""
+def as_reached(address: str) -> IPv4Address | IPv6Address | None:
+    """The address packets would be sent to, None for no address: an IPv4-mapped IPv6 address is IPv4."""
     parsed = names.parse_ip(address)
+    return parsed.ipv4_mapped or parsed if isinstance(parsed, IPv6Address) else parsed
+
+
+def special_ip_errors(address: str, path: str) -> list[FieldError]:
+    """Addresses no traffic should be sent to on behalf of others, in whatever spelling: this host's own, the link's, those of many."""
+    parsed = as_reached(address)
     if parsed is None:
         return [invalid(path, address, "must be a valid IP address")]
     errors = [invalid(path, address, words) for test, words in _SPECIAL if getattr(parsed, test)]
     link_multicast = int(parsed) >> 8 == 0xE00000 if parsed.version == 4 else int(parsed) >> 112 == 0xFF02
     if link_multicast:
         errors.append(invalid(path, address, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"))
+    elif parsed.is_multicast:  # Kubernetes lets these pass; nothing that a Service stands for is there
+        errors.append(invalid(path, address, "may not be in the multicast range (224.0.0.0/4, ff00::/8)"))
     return errors
 
 

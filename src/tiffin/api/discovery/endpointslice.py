@@ -6,7 +6,7 @@ from typing import Any
 
 from tiffin.api.checks import immutable, named, needed, one_of
 from tiffin.api.core.endpoints import SHOWN, address_warnings
-from tiffin.api.core.service_validation import PROTOCOLS, special_ip_errors
+from tiffin.api.core.service_validation import PROTOCOLS, as_reached, special_ip_errors
 from tiffin.api.kind import Column, Context, Kind
 from tiffin.api.printing import AGE, NAME, UNSET
 from tiffin.api.strategy import content_of, next_generation, start_generation
@@ -83,7 +83,7 @@ def _address_errors(address: str, kind: str, path: str, index: int) -> list[Fiel
         return named(address, f"{path}[{index}]", names.is_dns1123_subdomain)
     if kind not in ("IPv4", "IPv6"):
         return []
-    parsed = names.parse_ip(address)
+    parsed = as_reached(address)
     if parsed is None:
         return [invalid(f"{path}[{index}]", address, complaint) for complaint in names.is_valid_ip(address)]
     errors = [] if f"IPv{parsed.version}" == kind else [invalid(path, address, f"must be an {kind} address")]
