@@ -70,7 +70,7 @@ class Backend:
                     connection.write(data)
 
             return Response(101, {"Connection": "Upgrade", "Upgrade": request.headers["upgrade"]}, upgrade=echo)
-        return Response(201, {"Content-Type": "application/json"}, orjson.dumps({"method": request.method, "body": request.body.decode()}))
+        return Response(201, {"Content-Type": "application/json", "Audit-Id": "theirs", "Cache-Control": "public", "X-Own": "1"}, orjson.dumps({"method": request.method, "body": request.body.decode()}))
 
 
 @pytest.fixture
@@ -147,6 +147,8 @@ async def test_requests_reach_the_backend_with_the_callers_identity(api: InProce
         api, f"{MEALS}?x=1", method="POST", body='{"a":1}', impersonate_user="jane", impersonate_group="system:masters", impersonate_uid="7",
         impersonate_extra_example="a b", x_remote_user="forged", x_remote_group="forged")
     assert (answer.status, answer.object) == (201, {"method": "POST", "body": '{"a":1}'})
+    assert [v for k, v in answer.headers.items() if k.lower() == "audit-id"] == [backend.requests[-1].headers["audit-id"]]
+    assert [v for k, v in answer.headers.items() if k.lower() == "cache-control"] == ["public"] and answer.headers["X-Own"] == "1"
     got = backend.requests[-1]
     assert got.target == f"{MEALS}?x=1"
     assert (got.headers["x-remote-user"], got.headers["x-remote-uid"], got.headers["x-remote-extra-example"]) == ("jane", "7", "a b")
@@ -296,6 +298,15 @@ async def test_aggregated_servers_are_told_whom_to_believe(api: InProcess) -> No
     assert data["client-ca-file"] != data["requestheader-client-ca-file"] and "BEGIN CERTIFICATE" in data["requestheader-client-ca-file"]
     roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/roles/extension-apiserver-authentication-reader"
     assert (await api.get(roles)).object["rules"][0]["resourceNames"] == ["extension-apiserver-authentication"]
+
+
+async def test_what_is_not_served_any_more_loses_its_api_service(api: InProcess) -> None:
+    old = {"metadata": {"name": "v1beta1.old.k8s.io", "labels": {"kube-aggregator.kubernetes.io/automanaged": "onstart"}}, "spec": {
+        "group": "old.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 1000, "versionPriority": 9}}
+    await api.made(SERVICES, old)
+    async with asyncio.timeout(5):
+        while (await api.get(f"{SERVICES}/v1beta1.old.k8s.io")).status == 200:
+            await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize("name", ["v1.apps", "v1."])

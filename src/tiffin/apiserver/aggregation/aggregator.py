@@ -4,7 +4,8 @@ Rules
 * A request costs one look at an empty dict as long as nothing is aggregated.
 * An APIService with a Service takes its group version over, even from a custom resource of the same name.
 * Each aggregated server is checked when its Service or endpoints change, and twice a minute. Nothing runs where there is none.
-* Custom resources get their APIService with their definition and lose it with it; those of built-in kinds are written at start.
+* Custom resources get their APIService with their definition and lose it with it; those of built-in kinds are written at start, and
+  removed when their group version is not served any more.
 """
 from __future__ import annotations
 
@@ -187,10 +188,12 @@ class Aggregator:
                 asyncio.get_running_loop().call_later(1, self._changed.set)
 
     async def _register(self) -> None:
-        wanted = {f"{s.resource.version}.{s.resource.group}": s.resource for s in self._registry if s.custom}
+        wanted = {_name(s.resource): s.resource for s in self._registry if s.custom}
+        served = {_name(s.resource) for s in self._registry}
         for stored in list(self._reader.list(API_SERVICES)):
             name = name_of(stored)
-            if labels_of(stored).get(AUTO_MANAGED) == "true" and name not in wanted:
+            managed = labels_of(stored).get(AUTO_MANAGED)
+            if (managed == "true" and name not in wanted) or (managed == "onstart" and name not in served):
                 await self._client.delete(API_SERVICES, "", name)
             elif not stored["spec"].get("service"):
                 await self._tell(name, local_condition())
@@ -205,3 +208,7 @@ class Aggregator:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _name(resource: Resource) -> str:
+    return f"{resource.version}.{resource.group}"

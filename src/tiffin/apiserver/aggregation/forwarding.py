@@ -46,7 +46,13 @@ async def forward(remote: Remote, context: RequestContext, request: Request) -> 
     if 300 <= answer.status < 400 and "location" in answer.headers:
         answer.close()
         raise ApiError(502, "", REDIRECTED)
-    return relayed(answer)
+    response = relayed(answer)
+    response.headers = {_canonical(name): value for name, value in response.headers.items()}  # so that this server's own replace them
+    return response
+
+
+def _canonical(name: str) -> str:
+    return "-".join(part.capitalize() for part in name.split("-"))
 
 
 def headers_for(user: User, request: Request, audit_id: str) -> list[tuple[str, str]]:
