@@ -55,13 +55,13 @@ class PodVerbs:
         return await self._bind(context, obj, name)
 
     async def _bind(self, context: RequestContext, binding: Object, name: str) -> Object:
-        metadata, target = binding.get("metadata") or {}, binding.get("target") or {}
-        given = metadata.get("name")
+        given = dig(binding, "metadata", "name")
         if given and given != name:
             raise errors.bad_request("name in URL does not match name in Binding object")
-        self._check(binding, target)
+        self._check(binding, binding.get("target") or {})
         await self.writes.admission.both(context, "CREATE", self.pods, self.pods.kind.subresource_by_name["binding"], binding)
-        node, uid = target["name"], metadata.get("uid")
+        metadata = binding.get("metadata") or {}
+        node, uid = binding["target"]["name"], metadata.get("uid")
 
         def assign(old: Object) -> Object:
             self._may_bind(self.pods, old, name, uid)

@@ -79,7 +79,7 @@ def volume(**source: Any) -> Object:
         (mirror(resourceClaims=[{"name": "x", "resourceClaimName": "y"}]), 'node "n1" can not create pods that reference resourceclaims'),
     ],
 )
-def test_mirror_pods(obj: Object, told: str) -> None:
+def test_attack_17_mirror_pods(obj: Object, told: str) -> None:
     assert attempt(plugin(), "CREATE", PODS, copy.deepcopy(obj), user=NODE) == told
     assert attempt(plugin(), "CREATE", PODS, copy.deepcopy(obj), user=ADMIN) == ""
 
@@ -133,7 +133,7 @@ TAINT = {"key": "k", "effect": "NoSchedule"}
         (node(spec={"configSource": {"configMap": {}}}), 'node "n1" is not allowed to create pods with a non-nil configSource'),
     ],
 )
-def test_a_node_registers_itself(obj: Object, told: str) -> None:
+def test_attack_17_a_node_registers_itself(obj: Object, told: str) -> None:
     assert attempt(plugin(), "CREATE", NODES, obj, user=NODE) == told
 
 
@@ -160,7 +160,7 @@ def test_a_node_registers_itself(obj: Object, told: str) -> None:
         (node("n2"), node("n2"), 'node "n1" is not allowed to modify node "n2"'),
     ],
 )
-def test_a_node_updates_itself(subresource: str, new: Object, old: Object, told: str) -> None:
+def test_attack_17_a_node_updates_itself(subresource: str, new: Object, old: Object, told: str) -> None:
     assert attempt(plugin(), "UPDATE", NODES, new, old, NODE, subresource) == told
 
 

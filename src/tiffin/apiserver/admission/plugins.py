@@ -20,6 +20,7 @@ from tiffin.apiserver.admission.priority import Priority
 from tiffin.apiserver.admission.resourcequota import Charge, ResourceQuota
 from tiffin.apiserver.admission.serviceaccount import ServiceAccount
 from tiffin.apiserver.admission.tolerations import DefaultTolerationSeconds, TaintNodesByCondition
+from tiffin.apiserver.admission.topologylabels import PodTopologyLabels
 from tiffin.apiserver.admission.validatingpolicies import ValidatingPolicies
 from tiffin.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebhooks
 from tiffin.apiserver.authz.authorizer import Authorizer
@@ -53,6 +54,7 @@ def default_plugins(
         CertificateSubjectRestriction(),
         DefaultIngressClass(reader),
         *([] if allow_external_ips else [DenyServiceExternalIPs()]),
+        PodTopologyLabels(reader),
         MutatingPolicies(reader, equivalents, authorizer.authorize),
         MutatingWebhooks(reader, equivalents, webhooks, authorizer.authorize),
         EscalationCheck(authorizer),
