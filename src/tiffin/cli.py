@@ -83,6 +83,7 @@ def _add_access(parser: argparse.ArgumentParser) -> None:
     files = {
         "audit-policy-file": "what the audit log notes of which requests (audit.k8s.io/v1 Policy); without it there is no audit log",
         "audit-log-path": "the audit log (audit.log in the data directory at first)",
+        "audit-webhook-config-file": "a kubeconfig of who gets the audit log's events, instead of the log unless that has a path",
         "encryption-provider-config": "how objects are encrypted at rest (apiserver.config.k8s.io/v1 EncryptionConfiguration)",
         "authentication-config": "whose tokens are trusted beside the cluster's own (apiserver.config.k8s.io/v1 AuthenticationConfiguration)",
     }  # fmt: skip

@@ -2,18 +2,25 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import orjson
 import pytest
 
+from tiffin.apiserver.audit import webhook
+from tiffin.apiserver.authz.attributes import Attributes
+from tiffin.apiserver.user import User
 from tiffin.cluster.accessfiles import AccessFiles, UnusableFile, asked, given, settled
 from tiffin.cluster.config import ServerConfig
 from tiffin.cluster.controlplane import open_store
 from tiffin.machinery.object import Key
+from tiffin.net.http import Request, Response
+from tiffin.net.server import Server
 from tiffin.store.log import MemoryLog
 from tiffin.store.store import Write
 
-NONE = {"audit_policy_file": None, "audit_log_path": None, "encryption_provider_config": None, "authentication_config": None}
+NONE = {"audit_policy_file": None, "audit_log_path": None, "audit_webhook_config_file": None, "encryption_provider_config": None, "authentication_config": None}
 ENCRYPTION = """
 apiVersion: apiserver.config.k8s.io/v1
 kind: EncryptionConfiguration
@@ -58,3 +65,44 @@ async def test_objects_that_cannot_be_decrypted_are_named(tmp_path: Path) -> Non
         open_store(config("YWFhYWFhYWFhYWFhYWFhYQ=="))
     with pytest.raises(UnusableFile, match="tell the server its encryption provider config"):
         open_store(ServerConfig(tmp_path))
+
+
+POLICY = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}"
+
+
+async def test_events_are_posted_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook, "FIRST_RETRY", 0.0)
+    got: list[tuple[str, int]] = []
+    statuses = [503, 200]
+
+    async def collect(request: Request) -> Response:
+        got.append((request.raw_path, len(orjson.loads(request.body)["items"])))
+        return Response(statuses.pop(0) if statuses else 200)
+
+    server = Server(collect)
+    port = await server.start("127.0.0.1", 0)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    for path in ("", "/events"):
+        kubeconfig = {"clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{port}{path}"}}], "users": [{"name": "u", "user": {}}],
+                      "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}], "current-context": "x"}  # fmt: skip
+        (tmp_path / "hook.yaml").write_text(orjson.dumps(kubeconfig).decode())
+        auditor = AccessFiles(audit_policy_file=str(tmp_path / "policy.yaml"), audit_webhook_config_file=str(tmp_path / "hook.yaml")).auditor(tmp_path)
+        assert auditor is not None
+        for number in range(webhook.MAX_BATCH + 5):
+            record = auditor.record(Attributes(User("jane"), "get", path="/x", is_resource=False), str(number), datetime.now(UTC))
+            assert record is not None
+            auditor.note(record, "ResponseComplete")
+        await auditor.close()
+    assert got == [("/", 400), ("/", 400), ("/", 5), ("/events", 400), ("/events", 5)]
+    assert not (tmp_path / "audit.log").exists()
+    await server.stop(grace=0)
+
+
+async def test_a_webhook_that_takes_nothing_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    async def refuse(body: bytes) -> int:
+        return 400
+
+    hook = webhook.Webhook(refuse)
+    hook.write({"kind": "Event"})
+    await hook.close()
+    assert "status 400; 1 lost so far" in caplog.text

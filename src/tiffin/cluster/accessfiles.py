@@ -11,13 +11,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from tiffin.apiserver.audit.auditor import Auditor
+    from tiffin.apiserver.audit.log import Sink
     from tiffin.apiserver.authn.tokens import Authentication
     from tiffin.store.log import Log
 
-FLAGS = ("audit_policy_file", "audit_log_path", "encryption_provider_config", "authentication_config")
+FLAGS = ("audit_policy_file", "audit_log_path", "audit_webhook_config_file", "encryption_provider_config", "authentication_config")
 
 
 class UnusableFile(Exception):
@@ -30,6 +32,7 @@ class AccessFiles:
 
     audit_policy_file: str = ""
     audit_log_path: str = ""
+    audit_webhook_config_file: str = ""
     encryption_provider_config: str = ""
     authentication_config: str = ""
 
@@ -38,16 +41,17 @@ class AccessFiles:
         if not self.audit_policy_file:
             return None
         from tiffin.apiserver.audit.auditor import Auditor
-        from tiffin.apiserver.audit.log import LogFile
         from tiffin.apiserver.audit.policy import Policy, PolicyError
+        from tiffin.apiserver.audit.webhook import Sinks
 
-        path = self.audit_log_path or str(data_dir / "audit.log")
         try:
-            return Auditor(Policy.load(Path(self.audit_policy_file)), LogFile(path))
+            policy = Policy.load(Path(self.audit_policy_file))
         except PolicyError as error:
             raise UnusableFile(str(error)) from error
-        except OSError as error:
-            raise UnusableFile(f"audit log {path}: {error}") from error
+        sinks = [_webhook(Path(self.audit_webhook_config_file))] if self.audit_webhook_config_file else []
+        if self.audit_log_path or not sinks:
+            sinks.append(_log_file(self.audit_log_path or str(data_dir / "audit.log")))
+        return Auditor(policy, sinks[0] if len(sinks) == 1 else Sinks(sinks))
 
     def encrypted(self, log: Log) -> Log:
         """The log, sealed as the configuration says. Raises UnusableFile."""
@@ -77,6 +81,35 @@ class AccessFiles:
 
 
 NO_FILES = AccessFiles()
+
+
+def _log_file(path: str) -> Sink:
+    from tiffin.apiserver.audit.log import LogFile
+
+    try:
+        return LogFile(path)
+    except OSError as error:
+        raise UnusableFile(f"audit log {path}: {error}") from error
+
+
+def _webhook(path: Path) -> Sink:
+    """Posts to the server of a kubeconfig."""
+    from tiffin.apiserver.audit.webhook import Webhook
+    from tiffin.client.kubeconfig import KubeconfigError, client_from_kubeconfig, load_file
+
+    try:
+        config = load_file(path)
+        client = client_from_kubeconfig(config)
+        server = config.clusters[config.contexts[config.current_context]["cluster"]]["server"]
+    except (KubeconfigError, OSError, ValueError) as error:
+        raise UnusableFile(f"audit webhook config {path}: {error}") from error
+    target = "" if urlsplit(server).path.strip("/") else "/"
+
+    async def post(body: bytes) -> int:
+        async with await client.open("POST", target, body=body, headers={"Content-Type": "application/json"}) as answer:
+            return answer.status
+
+    return Webhook(post)
 
 
 def given(options: argparse.Namespace) -> AccessFiles:
