@@ -126,6 +126,21 @@ def test_accounts_that_are_missing_or_strict() -> None:
         assert "does not reference that secret" in attempt(strict, "CREATE", PODS, pod(**quiet, **{kind: env}))
 
 
+@pytest.mark.parametrize("kind", ["initContainers", "containers", "ephemeralContainers"])
+@pytest.mark.parametrize("field", [
+    {"envFrom": [{"secretRef": {"name": "other"}}]}, {"env": [{"name": "E", "valueFrom": {"secretKeyRef": {"name": "other", "key": "k"}}}]},
+])  # fmt: skip
+def test_attack_16_no_kind_of_container_gets_around_mountable_secrets(kind: str, field: Object) -> None:
+    """CVE-2023-2728, CVE-2024-3177: an account that limits its secrets limits them for every container and every reference."""
+    enforced = named("default", "a", metadata={"annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}, secrets=[{"name": "mine"}])
+    plugin = ServiceAccount(reader((SERVICE_ACCOUNTS, enforced)), lambda: "abcde")
+    obj = pod(serviceAccountName="default")
+    obj["spec"][kind] = [{"name": "c", "image": "i", **field}]
+    operation, old, sub = ("UPDATE", pod(), "ephemeralcontainers") if kind == "ephemeralContainers" else ("CREATE", None, "")
+    told = attempt(plugin, operation, PODS, obj, old, subresource=sub)
+    assert told.startswith('container c references secret.secretName="other" which is not allowed because service account default')
+
+
 def test_mirror_pods_get_and_may_use_nothing() -> None:
     mirror = {"kubernetes.io/config.mirror": "x"}
     obj = pod(annotations=mirror)
