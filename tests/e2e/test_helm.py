@@ -90,6 +90,8 @@ def test_a_value_that_the_server_refuses_leaves_the_release_as_it_was(release: R
 
 
 def test_what_a_dry_run_on_the_server_says(release: Release) -> None:
+    release.cluster.kubectl("apply", "-f", str(CHART / "crds"))  # a dry run installs no definitions
+    release.cluster.wait("condition=Established", "crd/menus.charts.tiffin.dev")
     shown = release.helm("install", "lunch", str(CHART), "--dry-run=server").stdout
     assert "kind: Menu" in shown and '{"a":"b"}' in shown.replace("\\", "")
     assert release.config_maps() == set()

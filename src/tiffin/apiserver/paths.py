@@ -127,9 +127,12 @@ class Paths:
     # OpenAPI
 
     def _openapi(self, context: RequestContext, path: str) -> Response:
-        from tiffin.apiserver import openapi
+        from tiffin.apiserver import openapi, openapi_proto
+        from tiffin.apiserver.openapi_proto import openapi_v2_bytes
 
         if path == "/openapi/v2":
+            if _first_media_type(context) in openapi_proto.ASKED_FOR:
+                return self._openapi_document(context, f"{path} protobuf", lambda: openapi_v2_bytes(orjson.loads(self._openapi_v2())), openapi_proto.MEDIA_TYPE)
             return self._openapi_document(context, path, self._openapi_v2)
         if path == "/openapi/v3":
             return self._openapi_index()
@@ -158,12 +161,17 @@ class Paths:
                 paths[key] = {"serverRelativeURL": f"/openapi/v3/{key}?hash={digest}"}
         return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, orjson.dumps({"paths": paths}))
 
-    def _openapi_document(self, context: RequestContext, path: str, make: Callable[[], bytes]) -> Response:
+    def _openapi_document(self, context: RequestContext, path: str, make: Callable[[], bytes], media_type: str = "application/json") -> Response:
         found = self._documents.get(path)
         if found is None or found[0] != self.discovery.generation:
             data = make()
             found = self._documents[path] = (self.discovery.generation, data, f'"{hashlib.sha256(data).hexdigest().upper()}"')
-        headers = {"Content-Type": "application/json", "ETag": found[2], "Vary": "Accept"}
+        headers = {"Content-Type": media_type, "ETag": found[2], "Vary": "Accept"}
         if context.headers.get("if-none-match") == found[2]:
             return Response(304, headers)
         return Response(200, headers, found[1])
+
+
+def _first_media_type(context: RequestContext) -> str:
+    """What an Accept header names first, without parameters."""
+    return context.headers.get("accept", "").split(",")[0].split(";")[0].strip()
