@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 
 from tests.machinery.cel.support import run
-from tiffin.machinery import schema
 from tiffin.machinery.cel import CompilationError, Environment, EvaluationError, json_of, schema_type
-from tiffin.machinery.cel.kinds import NAMESPACE, REQUEST, kind_type
 from tiffin.machinery.cel.schematypes import escape, max_cardinality
 from tiffin.machinery.cel.types import DYN, Field, Fields, Type
 from tiffin.machinery.cel.values import Lazy
@@ -91,23 +89,6 @@ def test_escape(name: str, escaped: str | None) -> None:
 
 def test_cardinality() -> None:
     assert TYPE is not None and max_cardinality(TYPE) == 3 * 1024 * 1024 // (2 + len("n") + 1 + 4 + 1)
-
-
-KINDS = Environment({"object": kind_type(schema.definition("io.k8s.api.apps.v1.Deployment")) or DYN, "request": REQUEST, "namespaceObject": NAMESPACE})
-
-
-@pytest.mark.parametrize(("expression", "type_"), [
-    ("object.spec.replicas", "int"), ("object.spec.template.spec.containers", "list(io.k8s.api.core.v1.Container)"), ("object.metadata.labels", "map(string, string)"),
-    ("object.spec.template.spec.containers[0].resources.limits['cpu']", "string"), ("object.spec.strategy.rollingUpdate.maxSurge", "dyn"),
-    ("object.metadata.creationTimestamp", "google.protobuf.Timestamp"), ("request.userInfo.groups", "list(string)"), ("request.options", "dyn"),
-    ("namespaceObject.metadata.labels", "map(string, string)"), ("request.dryRun", "bool")])
-def test_kinds(expression: str, type_: str) -> None:
-    assert str(KINDS.compile(expression).type) == type_
-
-
-def test_kinds_have_values_too() -> None:
-    values = {"object": {"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z"}}, "namespaceObject": {"metadata": {"uid": "u"}}}
-    assert run("object.metadata.creationTimestamp.getFullYear() == 2020 && namespaceObject.metadata.UID == 'u'", values, KINDS) is True
 
 
 def test_lazy_fields_are_computed_once_and_only_when_asked_for() -> None:

@@ -38,7 +38,10 @@ def specialised(node: Call, codes: list[Code], parts: list[Node]) -> Code | None
 
 def among(wanted: Code, choices: frozenset[str]) -> Code:
     """`x in ['a', 'b']`, where only text is among the choices."""
-    return lambda frame: wanted(frame) in choices
+    def test(frame: Frame) -> bool:
+        value = wanted(frame)
+        return type(value) is str and value in choices
+    return test
 
 
 def _less(left: Code, right: Code) -> Code:

@@ -22,12 +22,12 @@ from tiffin.machinery.cel.types import Type
 
 
 class Program:
-    """A compiled expression. `root` is its checked tree, `type` the type of its value, `variables` the names it uses."""
+    """A compiled expression. `type` is the type of its value, `variables` are the names it uses."""
 
-    __slots__ = ("_adapters", "_code", "_cost", "_padding", "root", "source", "type", "variables")
+    __slots__ = ("_adapters", "_code", "_cost", "_padding", "source", "type", "variables")
 
     def __init__(self, source: str, root: Node, declared: Mapping[str, Type]) -> None:
-        self.source, self.root, self.type = source, root, root.type
+        self.source, self.type = source, root.type
         self.variables = tuple(sorted({name for node in walk(root) if (name := _free_name(node)) in declared}))
         self._code, self._cost, places = Compiler().compile(root, self.variables)
         self._padding: list[Any] = [None] * (places - 1 - len(self.variables))
@@ -76,17 +76,23 @@ class Environment:
         return Environment(self._variables | dict(variables), self._libraries + more)
 
     def estimate(self, program: Program) -> Range:
-        """The least and the most a program can cost, by the types of this environment's variables."""
-        return estimate(program.root, self._variables)
+        """The least and the most a program can cost, by the types of this environment's variables.
+
+        The tree is made anew: estimates are asked for once, and programs are kept for long.
+        """
+        return estimate(self._checked(program.source), self._variables)
 
     def compile(self, text: str) -> Program:
         """A program. Raises CompilationError with one report per fault."""
-        source = Source(text)
         try:
-            root = parse(source)
-            reports = Checker(self._variables, self._types, self._functions).check(root)
-            if reports:
-                raise source.failure(reports)
-            return Program(text, root, self._variables)
+            return Program(text, self._checked(text), self._variables)
         except RecursionError:
             raise CompilationError(f"ERROR: <input>:-1:0: expression recursion limit exceeded: {MAX_DEPTH}") from None
+
+    def _checked(self, text: str) -> Node:
+        source = Source(text)
+        root = parse(source)
+        reports = Checker(self._variables, self._types, self._functions).check(root)
+        if reports:
+            raise source.failure(reports)
+        return root

@@ -307,7 +307,10 @@ def _declare_optionals() -> None:
     _add("last", "list_last", "list(A).() -> optional(A)", lambda items: _ends(items, -1))
 
 
-def _unwrap(items: list[Optional]) -> list[Any]:
+def _unwrap(items: list[Any]) -> list[Any]:
+    for item in items:
+        if not isinstance(item, Optional):
+            raise EvaluationError(f"value {operators.shown(item)} is not optional")
     return [item.value for item in items if item.present]
 
 
