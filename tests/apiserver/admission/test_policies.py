@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.apiserver.hook_server import hook_server, reviewed
-from tests.apiserver.inprocess import Answer, InProcess
+from tests.apiserver.inprocess import NOBODY, Answer, InProcess
 from tiffin.machinery.object import Object
 from tiffin.net.pki import Pki
 
@@ -138,6 +138,24 @@ async def test_parameters_of_an_unknown_kind(api: InProcess) -> None:
     binding = {"paramRef": {"name": "x", "parameterNotFoundAction": "Allow"}}
     await policy(api, "Validating", [{"expression": "params.x == 1"}], paramKind=kind, binding=binding)
     assert "paramKind kind `rules.example.com/v1, Kind=Limit` not known" in (await api.post(MAPS, config_map())).message
+
+
+async def test_who_refers_to_parameters_has_to_be_able_to_read_them(api: InProcess) -> None:
+    rules = [{"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["*"]}]
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    await api.made(f"{rbac}/clusterroles", {"metadata": {"name": "policies"}, "rules": rules})
+    subject = {"kind": "User", "name": "nobody", "apiGroup": "rbac.authorization.k8s.io"}
+    role = {"kind": "ClusterRole", "name": "policies", "apiGroup": "rbac.authorization.k8s.io"}
+    await api.made(f"{rbac}/clusterrolebindings", {"metadata": {"name": "policies"}, "roleRef": role, "subjects": [subject]})
+    kind = {"apiVersion": "v1", "kind": "Secret"}
+    spec = {"matchConstraints": {"resourceRules": [ON_MAPS]}, "validations": [{"expression": "false", "messageExpression": "string(params.data.key)"}], "paramKind": kind}
+    answer = await api.post(f"{V1}/validatingadmissionpolicies", {"metadata": {"name": "p"}, "spec": spec}, token=NOBODY)
+    assert (answer.status, answer.reason) == (422, "Invalid") and 'must have "get" permission on all objects' in answer.message
+    await api.made(f"{V1}/validatingadmissionpolicies", {"metadata": {"name": "p"}, "spec": spec})
+    reference = {"name": "s", "namespace": "kube-system", "parameterNotFoundAction": "Deny"}
+    bound = {"metadata": {"name": "b"}, "spec": {"policyName": "p", "validationActions": ["Warn"], "paramRef": reference}}
+    assert (await api.post(f"{V1}/validatingadmissionpolicybindings", bound, token=NOBODY)).status == 422
+    assert (await api.post(f"{V1}/validatingadmissionpolicybindings", bound)).status == 201
 
 
 async def test_what_does_not_compile_is_refused(api: InProcess) -> None:

@@ -204,6 +204,18 @@ async def test_identity_cannot_be_mutated(api: InProcess, pki: Pki) -> None:
         assert metadata["uid"] != "mine" and metadata["creationTimestamp"] != "2001-01-01T00:00:00Z"
 
 
+async def test_objects_are_not_moved(api: InProcess, pki: Pki) -> None:
+    await api.made(MAPS, config_map())
+    async with hook_server(pki, adding({"op": "replace", "path": "/metadata/namespace", "value": "kube-system"})) as hook:
+        await configure(api, "Mutating", webhook(hook))
+        for answer in (await api.post(MAPS, config_map("n")), await api.patch(f"{MAPS}/m", {"data": {"a": "1"}})):
+            assert (answer.status, answer.message) == (400, "the namespace of the provided object does not match the namespace sent on the request")
+        hook.answer = adding({"op": "replace", "path": "/metadata/name", "value": "other"})
+        assert (await api.made(MAPS, config_map("n")))["metadata"]["name"] == "other"
+        answer = await api.patch(f"{MAPS}/m", {"data": {"a": "1"}})
+        assert answer.status == 422 and 'metadata.name: Invalid value: "other": field is immutable' in answer.message
+
+
 @pytest.mark.parametrize(("policy", "order"), [("Never", "abc"), ("IfNeeded", "abca")])
 async def test_reinvocation(api: InProcess, pki: Pki, policy: str, order: str) -> None:
     """The first is asked again, for the second has changed the object since; the second has seen everything."""

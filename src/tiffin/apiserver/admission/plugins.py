@@ -15,6 +15,7 @@ from tiffin.apiserver.admission.matching import Equivalents
 from tiffin.apiserver.admission.mutatingpolicies import MutatingPolicies
 from tiffin.apiserver.admission.namespace import NamespaceLifecycle
 from tiffin.apiserver.admission.noderestriction import NodeRestriction
+from tiffin.apiserver.admission.paramaccess import ParameterAccess
 from tiffin.apiserver.admission.podsecurity.plugin import PRIVILEGED_BY_DEFAULT, PodSecurity, PodSecurityConfiguration
 from tiffin.apiserver.admission.priority import Priority
 from tiffin.apiserver.admission.resourcequota import Charge, ResourceQuota
@@ -58,6 +59,7 @@ def default_plugins(
         MutatingPolicies(reader, equivalents, authorizer.authorize),
         MutatingWebhooks(reader, equivalents, webhooks, authorizer.authorize),
         EscalationCheck(authorizer),
+        ParameterAccess(reader, registry, authorizer.authorize),
         ValidatingPolicies(reader, equivalents, authorizer.authorize),
         ValidatingWebhooks(reader, equivalents, webhooks, authorizer.authorize),
         ResourceQuota(reader, charge),

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from tiffin.apiserver.admission.attributes import AdmissionAttributes, replace_contents
 from tiffin.apiserver.admission.matching import namespace_of_request
 from tiffin.apiserver.registry import Registry, Served
+from tiffin.machinery import errors
+from tiffin.machinery.field import invalid
 from tiffin.machinery.object import Object, Resource, name_of
 
 
@@ -60,13 +62,26 @@ def take(a: AdmissionAttributes, seen: View, obj: Object, changed: Object) -> No
     if a.sub is not None and a.sub.taken is not None and seen.served is None:
         replace_contents(obj, a.sub.taken(obj, changed))
         return
-    kept = {field: obj["metadata"][field] for field in ("uid", "creationTimestamp") if field in (obj.get("metadata") or {})}
     stored = seen.served.to_stored(changed) if seen.served else changed
     if seen.served:
         seen.served.kind.default(stored)
+    before = dict(obj.get("metadata") or {})
+    _check_place(a, before, stored.get("metadata") or {}, seen.old is not None)
     replace_contents(obj, stored)
-    if kept:
-        obj.setdefault("metadata", {}).update(kept)
+    obj.setdefault("metadata", {}).update({field: before[field] for field in _KEPT if field in before})
+
+
+_KEPT = ("uid", "creationTimestamp", "resourceVersion", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
+"""What only the server says of an object."""
+
+
+def _check_place(a: AdmissionAttributes, before: dict[str, Any], after: dict[str, Any], exists: bool) -> None:
+    """Nobody moves an object to another namespace, or renames one that exists."""
+    if (after.get("namespace") or "") != (before.get("namespace") or ""):
+        raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    if exists and after.get("name") != before.get("name"):
+        immutable = invalid("metadata.name", after.get("name") or "", "field is immutable")
+        raise errors.invalid(a.kind, a.resource.group, before.get("name") or "", [immutable])
 
 
 def requested_kind(registry: Registry, a: AdmissionAttributes) -> KindName:
