@@ -11,10 +11,11 @@ import dns.flags
 import dns.message
 import dns.rcode
 import pytest
+import uvloop
 
 from tests.dns.cluster import Cluster, endpoint, external, service, shown, slice
 from tests.dns.upstream import Behaviour, answering, running
-from tiffin.dns import tcp, udp
+from tiffin.dns import forward, tcp, udp
 from tiffin.dns.forward import Forwarder
 from tiffin.dns.resolvers import Resolvers
 from tiffin.dns.service import Service
@@ -93,6 +94,33 @@ async def test_over_udp(tmp_path: Path) -> None:
         found = {message.id: shown(message) for message in await server.over_udp(*queries)}
         assert [found[q.id] for q in queries] == [
             ("NOERROR", ["A 10.96.0.8"]), ("NOERROR", ["A 10.96.0.8"]), ("NXDOMAIN", []), ("NOERROR", ["A 192.0.2.1"]), ("NOERROR", ["A 192.0.2.1"])]
+
+
+def test_on_the_agents_own_event_loop(tmp_path: Path) -> None:
+    async def ask() -> None:
+        async with served(tmp_path, answering(A)) as server:
+            for over in (server.over_udp, server.over_tcp):
+                found = await over(query(API), query("www.example.com"))
+                assert sorted(shown(message)[1] for message in found) == [["A 10.96.0.8"], ["A 192.0.2.1"]]
+
+    uvloop.run(ask())
+
+
+async def test_one_who_floods_is_refused_and_then_not_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward, "OF_ONE", 0)
+    monkeypatch.setattr(forward, "REFUSALS", 5)
+    async with served(tmp_path, answering(A)) as server:
+        queries = [query(f"x{n}.example.com") for n in range(20)]
+        assert {message.rcode() for message in await server.over_udp(*queries[:5])} == {dns.rcode.SERVFAIL}
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as client:
+            client.connect(("127.0.0.1", server.udp))
+            for each in queries[5:]:
+                client.send(each.to_wire())
+            client.send(query(API).to_wire())
+            first = dns.message.from_wire(await asyncio.get_running_loop().sock_recv(client, 1000))
+            assert first.question[0].name.to_text(True) == API and server.metrics.dropped["overload"] == 20
+        await server.clock.advance(1)
+        assert (await server.over_udp(queries[5]))[0].rcode() == dns.rcode.SERVFAIL
 
 
 async def test_rubbish_does_not_stop_it(tmp_path: Path) -> None:

@@ -51,10 +51,6 @@ def test_no_names(text: str) -> None:
         wire.encode_name(text)
 
 
-def test_names_in_logs() -> None:
-    assert wire.text_of(b"\3a.b\2\0c\0") == "a\\046b.\\000c." and wire.text_of(b"\0") == "."
-
-
 @pytest.mark.parametrize("data", [b"", b"\0" * 11, b"\x12\x34\x80" + QUERY[3:], dns.message.make_response(dns.message.from_wire(QUERY)).to_wire()])
 def test_silence(data: bytes) -> None:
     with pytest.raises(Ignored):

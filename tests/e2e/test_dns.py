@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -212,7 +213,16 @@ def test_names_elsewhere(names: Cluster) -> None:
     assert libc(names, "alias") == [address_of(names, "api", OTHER)]
 
 
+def test_over_tcp(names: Cluster) -> None:
+    """From the node itself, as its programs may ask, too."""
+    script = f"import dns.message, dns.query\nprint(dns.query.tcp(dns.message.make_query('sleep-2.{NAMESPACE}.svc.cluster.local', 'A'), '{DNS}', 5).answer[0][0])"
+    namespace = Path("/run/netns") / Layout.find(names.name, names.data_dir).node(1).netns
+    found = subprocess.run(["nsenter", f"--net={namespace}", sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == address_of(names, "sleep-2")
+
+
 def test_metrics(names: Cluster) -> None:
+    assert addresses(names, "sleep-2")
     node = names.jsonpath("nodes", "{.items[0].metadata.name}")
     assert re.search(r'tiffin_dns_requests_total\{proto="udp",type="A",rcode="NOERROR",zone="cluster"\} \d+', names.get("--raw", f"/api/v1/nodes/{node}/proxy/metrics"))
 

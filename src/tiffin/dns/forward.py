@@ -3,7 +3,7 @@
 Rules:
 * What was answered is kept for as long as it says; the same question, while it is on its way, is sent once.
 * So many questions may be on their way, and so many of one asker wait, so that neither a flood of names that do not exist nor one pod
-  that asks without end keeps others from being answered: what is too much is SERVFAIL at once.
+  that asks without end keeps others from being answered: what is too much is SERVFAIL at once, and silence when that is too much, too.
 * A server that stays silent, fails or refuses is followed by the next, and all of them together have `ATTEMPTS`' seconds.
 * When the servers are new, a name that nobody else can know is asked for; if that question arrives here, our resolvers ask us, and
   nothing is sent on any more until they change.
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 1.0, 1.5, 2.0
 """Seconds for each attempt; together less than the 5 that C libraries wait."""
-ON_THE_WAY, OF_ONE = 256, 128
-"""Questions sent and not yet answered, and questions of one asker that wait."""
+ON_THE_WAY, OF_ONE, REFUSALS = 256, 128, 128
+"""Questions sent and not yet answered, questions of one asker that wait, and refusals that one asker gets in a second."""
 FAILED = Message(Rcode.SERVFAIL, False, (), (), ())
 
 
@@ -41,6 +41,8 @@ class Forwarder:
         self._kept = KeptAnswers(clock.now)
         self._sent: dict[Asked, asyncio.Task[Message]] = {}
         self._waiting: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._second = 0
         self._generation = 0
         self._probe = b""
         self._probing: asyncio.Task[None] | None = None
@@ -58,15 +60,29 @@ class Forwarder:
         self._metrics.cache["miss" if found is None else "hit"] += 1
         return (parse(found[0]), found[1]) if found else None
 
+    def has_room(self, question: Question, source: str) -> bool:
+        """Whether the question may be asked now."""
+        if self._waiting[source] >= OF_ONE:
+            return False
+        return len(self._sent) < ON_THE_WAY or (question.name.lower(), question.type) in self._sent
+
+    def is_worth_a_refusal(self, source: str) -> bool:
+        """Whether somebody whose question there is no room for gets an answer at all."""
+        second = int(self._clock.now().timestamp())
+        if second != self._second:
+            self._second = second
+            self._refused.clear()
+        self._refused[source] += 1
+        self._metrics.dropped["overload"] += 1
+        return self._refused[source] <= REFUSALS
+
     async def ask(self, question: Question, source: str) -> Message:
-        """The answer to a question of `source`; SERVFAIL when there is none."""
+        """The answer to a question of `source`; SERVFAIL when there is none, or no room."""
         asked = (question.name.lower(), question.type)
-        if self._is_looping(asked[0]) or self._waiting[source] >= OF_ONE:
-            return self._overloaded()
+        if self._is_looping(asked[0]) or not self.has_room(question, source):
+            return FAILED
         task = self._sent.get(asked)
         if task is None:
-            if len(self._sent) >= ON_THE_WAY:
-                return self._overloaded()
             task = self._sent[asked] = asyncio.create_task(self._send(question, asked))
             task.add_done_callback(lambda _: self._sent.pop(asked, None))
         self._waiting[source] += 1
@@ -76,10 +92,6 @@ class Forwarder:
             self._waiting[source] -= 1
             if not self._waiting[source]:
                 del self._waiting[source]
-
-    def _overloaded(self) -> Message:
-        self._metrics.dropped["overload"] += 1
-        return FAILED
 
     def _is_looping(self, name: bytes) -> bool:
         if name == self._probe and not self._loops:

@@ -12,7 +12,7 @@ from tiffin.dns.forward import Forwarder
 from tiffin.dns.message import Message
 from tiffin.dns.metrics import Metrics
 from tiffin.dns.records import Records
-from tiffin.dns.wire import IN, MAX_MESSAGE, Answer, Question, Record
+from tiffin.dns.wire import IN, MAX_MESSAGE, Answer, Question, Rcode, Record
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,10 @@ class Service:
         if kept := self._forwarder.kept(question):
             send(self._encoded(found, *kept, stream=stream))
             return False
+        if not self._forwarder.has_room(question, source):
+            if stream or self._forwarder.is_worth_a_refusal(source):
+                send(wire.failure(found.query, Rcode.SERVFAIL))
+            return False
         task = asyncio.create_task(self._answer_later(found, question, source, stream=stream, send=send))
         self._later.add(task)
         task.add_done_callback(self._ended)
@@ -75,7 +79,7 @@ class Service:
         query = found.query
         alias = found.found.answer.answers if found.found else ()
         answer = Answer(
-            wire.Rcode(message.code), [*alias, *_aged(message.answers, age)], _aged(message.authority, age), _aged(message.additional, age),
+            Rcode(message.code), [*alias, *_aged(message.answers, age)], _aged(message.authority, age), _aged(message.additional, age),
             authoritative=False,
         )
         self._metrics.counted(stream, query.question.type, message.code, cluster=False)

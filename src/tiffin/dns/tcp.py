@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from typing import cast
 
 from tiffin.dns.metrics import Metrics
 from tiffin.dns.service import Service
@@ -71,12 +72,11 @@ class TcpConnection(asyncio.Protocol):
         self._more: asyncio.Handle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by birth
         name = transport.get_extra_info("peername")
         self._source = name[0] if name else ""
         if not name or not self._server.enter(self, self._source):
-            transport.abort()
+            self._transport.abort()
             return
         self._alive()
 

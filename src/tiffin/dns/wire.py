@@ -158,14 +158,6 @@ def labels_of(name: bytes) -> list[bytes]:
     return labels
 
 
-def text_of(name: bytes) -> str:
-    """For logs: with a final dot, bytes that are not printable ASCII as \\DDD."""
-    def shown(label: bytes) -> str:
-        return "".join(chr(c) if 0x21 <= c <= 0x7E and c not in b'.\\"' else f"\\{c:03d}" for c in label)
-
-    return "".join(shown(label) + "." for label in labels_of(name)) or "."
-
-
 def parse_query(data: bytes) -> Query:
     """Raises Ignored and Malformed."""
     if len(data) < HEADER:
