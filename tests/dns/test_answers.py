@@ -1,6 +1,7 @@
 """Answers kept in bytes: the same to everybody, dropped when they cease to be true, another address first each time, cut where there is no room."""
 from __future__ import annotations
 
+import dns.edns
 import dns.flags
 import dns.message
 import pytest
@@ -71,6 +72,15 @@ def test_a_zero_within_a_label_is_not_the_names_end() -> None:
     for _ in range(2):
         answer = cluster.packet(question)
         assert isinstance(answer, bytes) and answer[12:12 + len(name)] == name and answer[3] & 0xF == 3
+
+
+def test_questions_with_cookies_are_answered_and_forgotten() -> None:
+    cluster = Cluster(service("api", "10.96.0.8"))
+    query = dns.message.make_query("api.default.svc.cluster.local", "A")
+    query.use_edns(0, 0, 1232, options=[dns.edns.GenericOption(10, b"01234567")])
+    answer = cluster.packet(query.to_wire())
+    assert isinstance(answer, bytes) and shown(dns.message.from_wire(answer)) == ("NOERROR", ["A 10.96.0.8"])
+    assert not any(cluster.answers._kept)
 
 
 def test_each_address_has_its_turn() -> None:

@@ -14,6 +14,8 @@ from tiffin.dns.records import Found, Records
 from tiffin.dns.wire import IN, MAX_MESSAGE, Malformed, Query, Rcode, Type
 
 MAX_BYTES = 8 * 1024 * 1024
+PLAIN_OPT = 11
+"""Bytes of an OPT record without options."""
 ENTRY = 700
 """Bytes of memory that an entry takes besides its records, about."""
 
@@ -83,6 +85,8 @@ class Answers:
         end = data.index(b"\0", wire.HEADER)
         if end != wire.HEADER + len(query.question.name) - 1:
             return  # a zero within a label: `kept` would take it for the name's end
+        if len(data) > wire.HEADER + len(query.question.wire) + PLAIN_OPT:
+            return  # a cookie, a signature: the very same packet will not come again
         key = data[2:12] + data[12:end].lower() + data[end:]
         if key in self._kept[stream]:
             return
