@@ -17,17 +17,29 @@ from tiffin.apiserver.registry import Served
 from tiffin.machinery.schema import META
 
 INFO = {"title": "Kubernetes", "version": "1.36"}
+CUSTOM_INFO = {"title": "Kubernetes CRD Swagger", "version": "v0.1.0"}
 BEARER = {"type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header"}
 VERSION_INFO = "io.k8s.apimachinery.pkg.version.Info"
 
 
 def openapi_v3(kinds: Iterable[Served], group: str, version: str) -> bytes:
     """The document of one group and version."""
-    schemas = Schemas(3, [(group, version)])
-    paths = _group_version_paths(list(kinds), group, version, schemas)
+    schemas, members = Schemas(3, [(group, version)]), list(kinds)
+    if members and all(served.custom for served in members):
+        return _custom_v3(members, schemas)
+    paths = _group_version_paths(members, group, version, schemas)
     return orjson.dumps({
         "openapi": "3.0.0", "info": INFO, "paths": dict(sorted(paths.items())),
         "components": {"schemas": dict(sorted(schemas.made.items())), "securitySchemes": {"BearerToken": BEARER}}})
+
+
+def _custom_v3(kinds: list[Served], schemas: Schemas) -> bytes:
+    """The document of a group of custom resources: it has no discovery, and says nothing of security."""
+    paths: Paths = {}
+    for served in kinds:
+        paths |= Resource(served, schemas).paths()
+    return orjson.dumps({
+        "openapi": "3.0.0", "info": CUSTOM_INFO, "paths": dict(sorted(paths.items())), "components": {"schemas": dict(sorted(schemas.made.items()))}})
 
 
 def openapi_v3_index(kinds: Iterable[Served]) -> dict[str, str]:

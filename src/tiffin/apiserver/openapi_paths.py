@@ -15,6 +15,8 @@ Paths = dict[str, dict[str, Any]]
 PLAIN = ("application/json", "application/vnd.kubernetes.protobuf", "application/yaml")
 STREAMED = ("application/json", "application/json;stream=watch", "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf;stream=watch",
             "application/yaml")
+CUSTOM = ("application/json", "application/yaml")
+"""Media types of custom resources."""
 PATCHES = ("application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
 _LIST = ("allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "resourceVersionMatch", "sendInitialEvents",
          "shardSelector", "timeoutSeconds", "watch")
@@ -84,7 +86,7 @@ class Resource:
         space = "/namespaces/{namespace}" if self.kind.namespaced else ""
         collection, item = f"{self.base}{space}/{self.plural}", f"{self.base}{space}/{self.plural}/{{name}}"
         where = ("namespace",) if space else ()
-        named, listed = f"{self.scope}{kind}", self._answers(self.list, ("200",), STREAMED)
+        named, listed = f"{self.scope}{kind}", self._answers(self.list, ("200",), CUSTOM if self.custom else STREAMED)
         found: Paths = {}
         if "list" in verbs and space:
             self._put(found, f"{self.base}/{self.plural}", {"get": self._operation(f"list{self.id}{kind}ForAllNamespaces", "list", _LIST, listed)}, ())
@@ -92,7 +94,8 @@ class Resource:
         if "create" in verbs:
             methods["post"] = self._operation(f"create{self.id}{named}", "post", _WRITE, self._answers(self.object, ("200", "201", "202")), self.object)
         if "deletecollection" in verbs:
-            methods["delete"] = self._deletion(f"delete{self.id}Collection{named}", "deletecollection", _COLLECTION, ("200",))
+            parameters = _LIST if self.custom else _COLLECTION
+            methods["delete"] = self._deletion(f"delete{self.id}Collection{named}", "deletecollection", parameters, ("200",))
         self._put(found, collection, methods, where)
         self._put(found, item, self._item(verbs, named), ("name", *where))
         for sub in self.kind.subresources:
@@ -105,13 +108,14 @@ class Resource:
         own = body or self.object
         methods: dict[str, Operation] = {}
         if "get" in verbs:
-            methods["get"] = self._operation(f"read{self.id}{named}{suffix}", "get", (), self._answers(own, ("200",)))
+            parameters = ("resourceVersion",) if self.custom else ()
+            methods["get"] = self._operation(f"read{self.id}{named}{suffix}", "get", parameters, self._answers(own, ("200",)))
         if "update" in verbs:
             methods["put"] = self._operation(f"replace{self.id}{named}{suffix}", "put", _WRITE, self._answers(own, ("200", "201")), own)
         if "delete" in verbs and not suffix:
             methods["delete"] = self._deletion(f"delete{self.id}{named}", "delete", _DELETE, ("200", "202"))
         if "patch" in verbs:
-            patch = self._operation(f"patch{self.id}{named}{suffix}", "patch", (*_WRITE, "force"), self._answers(own, ("200", "201")))
+            patch = self._operation(f"patch{self.id}{named}{suffix}", "patch", (*_WRITE, "force"), self._answers(own, ("200",) if self.custom else ("200", "201")))
             types = tuple(p for p in PATCHES if not self.custom or "strategic" not in p)
             patch["requestBody"] = {"content": _content(self.schemas.reference(META + "Patch"), types), "required": True}
             methods["patch"] = patch
@@ -120,7 +124,8 @@ class Resource:
     def _deletion(self, name: str, action: str, parameters: tuple[str, ...], codes: tuple[str, ...]) -> Operation:
         whole = action == "delete" and not self.custom and self.plural in _RETURN_WHAT_THEY_DELETE
         operation = self._operation(name, action, parameters, self._answers(self.object if whole else self.schemas.reference(META + "Status"), codes))
-        operation["requestBody"] = {"content": _content(self.schemas.reference(META + "DeleteOptions"), ("*/*",))}
+        if action == "delete" or not self.custom:
+            operation["requestBody"] = {"content": _content(self.schemas.reference(META + "DeleteOptions"), CUSTOM if self.custom else ("*/*",))}
         return operation
 
     def _subresource(self, found: Paths, item: str, sub: Subresource, named: str, where: tuple[str, ...]) -> None:
@@ -174,11 +179,12 @@ class Resource:
         if listed := [_parameter(p) for p in parameters]:
             operation["parameters"] = listed
         if body is not None:
-            operation["requestBody"] = {"content": _content(body, ("*/*",)), "required": True}
+            operation["requestBody"] = {"content": _content(body, CUSTOM if self.custom else ("*/*",)), "required": True}
         operation["responses"] = answers
         return operation | {"x-kubernetes-action": action, "x-kubernetes-group-version-kind": self.gvk}
 
-    def _answers(self, schema: dict[str, Any], codes: tuple[str, ...], types: tuple[str, ...] = PLAIN) -> dict[str, Any]:
+    def _answers(self, schema: dict[str, Any], codes: tuple[str, ...], types: tuple[str, ...] = ()) -> dict[str, Any]:
+        types = types or (CUSTOM if self.custom else PLAIN)
         made: dict[str, Any] = {code: {"description": _ANSWERS[code], "content": _content(schema, types)} for code in codes}
         return made | {"401": {"description": "Unauthorized"}}
 

@@ -65,7 +65,7 @@ class Schemas:
     def custom(self, declared: Schema | None, kind: tuple[str, str, str]) -> Schema:
         """The schema of a custom resource, as its definition declares it."""
         source = declared or {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-        made = source if self.version == 3 else _for_version_2(source)
+        made = _for_version_3(source) if self.version == 3 else _for_version_2(source)
         common = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": self.reference(META + "ObjectMeta")}
         made = {**made, "type": "object", "properties": {**made.get("properties", {}), **common}}
         return made | {"x-kubernetes-group-version-kind": [_kind(*kind)]}
@@ -163,6 +163,27 @@ def _default(field: Field) -> Any:
     if isinstance(field.type, Scalar) and field.always:
         return {"string": "", "boolean": False}.get(field.type.kind, 0)
     return None
+
+
+_INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
+
+
+def _for_version_3(schema: Any) -> Any:
+    """A custom schema that says of what is a whole number or text that it is either."""
+    if isinstance(schema, list):
+        return [_for_version_3(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = dict(schema)
+    for key in ("items", "additionalProperties"):
+        if isinstance(made.get(key), dict):
+            made[key] = _for_version_3(made[key])
+    if made.get("properties"):
+        made["properties"] = {name: _for_version_3(sub) for name, sub in made["properties"].items()}
+    first = (made.get("allOf") or [{}])[0]
+    if made.get("x-kubernetes-int-or-string") and _INT_OR_STRING not in (made.get("anyOf"), first.get("anyOf")):
+        made |= {"allOf": [{"anyOf": _INT_OR_STRING}, *made["allOf"]]} if made.get("allOf") else {"anyOf": _INT_OR_STRING}
+    return made
 
 
 def _for_version_2(schema: Any) -> Any:
