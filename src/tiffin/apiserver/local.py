@@ -60,7 +60,8 @@ class LocalClient:
         context = self._context("get", resource, namespace, name, subresource)
         if subresource:
             return await self._through_handler(context, served, "GET", {})
-        return served.from_stored(self.resources.reads.entry(served, Key(namespace, name)).object)
+        entry = self.resources.reads.entry(served, Key(namespace, name))
+        return served.from_stored((await served.form.read_one(entry)).object if served.form is not None else entry.object)
 
     async def list(
         self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = "", limit: int = 0, continue_token: str = "",
@@ -72,6 +73,8 @@ class LocalClient:
             resourceVersion=resource_version)
         options = list_options(context.query, self.resources.reads.store.revision)
         entries, metadata = self.resources.reads.page(served, namespace, Selection(served, context.query), options)
+        if served.form is not None:
+            entries = await served.form.read(entries)
         return ObjectList([served.from_stored(e.object) for e in entries], metadata["resourceVersion"], metadata.get("continue", ""))
 
     async def watch(
@@ -190,6 +193,9 @@ class _EventQueue:
             self._events.append(converted)
 
     def _convert(self, event: Event) -> WatchEvent | None:
+        form = self.served.form
+        if form is not None and not form.remote:  # what only a webhook could convert is watched as it is stored
+            event = form.read_event_now(event)
         obj = event.entry.object
         type = event.type.value
         if self.matches is not None:

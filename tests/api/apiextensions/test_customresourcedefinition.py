@@ -171,3 +171,12 @@ def test_formats_nobody_knows_are_warned_of_once_they_come() -> None:
     odd, none = definition(field({**TEXT, "format": "odd"})), definition()
     assert crd.warnings(odd, None) == crd.warnings(odd, none) == ['unrecognized format "odd"']
     assert crd.warnings(odd, odd) == crd.warnings(none, odd) == []
+
+
+def test_what_was_accepted_once_is_not_looked_at_again() -> None:
+    """A definition from before a rule was checked can still be changed elsewhere."""
+    old, new = definition(field({})), definition(field({}))
+    new["metadata"]["labels"] = {"a": "b"}
+    assert crd.validate_update(new, old, CONTEXT) == []
+    new["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["b"] = {}
+    assert len(crd.validate_update(new, old, CONTEXT)) == 2

@@ -46,7 +46,8 @@ def definition_errors(crd: Object) -> list[FieldError]:
     return errors
 
 
-def spec_errors(spec: Spec) -> list[FieldError]:
+def spec_errors(spec: Spec, old: Spec | None = None) -> list[FieldError]:
+    """What is wrong with a spec. Schemas that stand in the old one as they are now were accepted once, and are not looked at again."""
     errors = _group_errors(spec.get("group") or "", "spec.group")
     scope = spec.get("scope") or ""
     errors += one_of(scope, "spec.scope", SCOPES) if scope else [required("spec.scope")]
@@ -54,18 +55,19 @@ def spec_errors(spec: Spec) -> list[FieldError]:
     errors += [
         required(f"spec.versions[{index}].schema.openAPIV3Schema")
         for index, version in enumerate(versions) if dig(version, "schema", "openAPIV3Schema") is None]
+    known = [version.get("schema") for version in (old or {}).get("versions") or ()]
     shared = frozenset(field for field in _PER_VERSION if all(version.get(field) == versions[0].get(field) for version in versions))
     for index, version in enumerate(versions):
         path = f"spec.versions[{index}]"
         errors += _joined(version.get("name") or "", f"{path}.name", names.is_dns1035_label(version.get("name") or ""))
         errors += _warning_errors(version, f"{path}.deprecationWarning")
-        errors += _content_errors(version, path, _PER_VERSION - shared, bool(_status_of(version)))
+        errors += _content_errors(version, path, _PER_VERSION - shared, bool(_status_of(version)), known)
     errors += _version_set_errors(spec.get("versions"))
     first = versions[0].get("name") if versions else ""
     errors += _joined(first, "spec.version", names.is_dns1035_label(first)) if first else []
     errors += _names_errors(spec.get("names") or {}, "spec.names")
     if versions:
-        errors += _content_errors(versions[0], "spec", shared, any(map(_status_of, versions)))
+        errors += _content_errors(versions[0], "spec", shared, any(map(_status_of, versions)), known)
     return errors + _conversion_errors(spec.get("conversion") or {}, "spec.conversion")
 
 
@@ -76,11 +78,11 @@ def _status_of(version: Spec) -> bool:
     return "status" in (version.get("subresources") or {})
 
 
-def _content_errors(version: Spec, path: str, fields: Set[str], status: bool) -> list[FieldError]:
+def _content_errors(version: Spec, path: str, fields: Set[str], status: bool, known: list[Any]) -> list[FieldError]:
     """Errors in some fields of a version; those that all versions have in common are looked at once, as if they stood in the spec."""
     errors: list[FieldError] = []
     schema = dig(version, "schema", "openAPIV3Schema")
-    if "schema" in fields and schema is not None:
+    if "schema" in fields and schema is not None and version.get("schema") not in known:
         errors += schema_errors(schema, status, f"{path}.{'validation' if path == 'spec' else 'schema'}.openAPIV3Schema")
     if "subresources" in fields:
         errors += _subresource_errors(version.get("subresources") or {}, f"{path}.subresources")

@@ -120,7 +120,7 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    errors = spec_errors(new.get("spec") or {}) + change_errors(new, old)
+    errors = spec_errors(new.get("spec") or {}, old.get("spec")) + change_errors(new, old)
     return errors + name_errors(dig(new, "status", "acceptedNames", default={}), "status.acceptedNames") + stored_version_errors(new)
 
 
