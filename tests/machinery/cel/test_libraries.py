@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.machinery.cel.support import ENVIRONMENT, run
-from tiffin.machinery.cel import Environment, EvaluationError
+from tiffin.machinery.cel import Environment, EvaluationError, json_of
 from tiffin.machinery.cel.library.authz import AUTHORIZER, RESOURCE_CHECK, Answer, Attributes, AuthorizerValue, ResourceCheck
-from tiffin.machinery.cel.library.mutation import MUTATION
+from tiffin.machinery.cel.library.mutation import MUTATION, misnamed
 from tiffin.machinery.cel.types import DYN
 
 STRINGS = r"""
@@ -155,7 +155,28 @@ MUTATING = Environment({"object": DYN}).extended({}, (MUTATION,))
     ("type(1) == Object.spec", "bool", False)])
 def test_mutations(expression: str, type_: str, value: Any) -> None:
     program = MUTATING.compile(expression)
-    assert (str(program.type), run(expression, {"object": {"n": 3}}, MUTATING)) == (type_, value)
+    assert (str(program.type), json_of(run(expression, {"object": {"n": 3}}, MUTATING))) == (type_, value)
+
+
+@pytest.mark.parametrize(("expression", "names"), [
+    ("Object{spec: Object.spec{template: Object.spec.template{}, list: [Object.spec.list{}], map: {'k': Object.spec.map{}}}}", []),
+    ("Object{spec: Object.status{}}", [("Object.status", "Object.spec")]), ("Object.spec{}", [("Object.spec", "Object")]),
+    ("Object{spec: Object.spec{list: [Object.spec{}]}}", [("Object.spec", "Object.spec.list")])])
+def test_types_within_an_object_are_named_after_their_fields(expression: str, names: list[tuple[str, str]]) -> None:
+    assert misnamed(run(expression, {}, MUTATING)) == [
+        f'unexpected type name "{name}", expected "{path}", which matches field name path from root Object type' for name, path in names]
+
+
+@pytest.mark.parametrize("expression", [
+    "Object{a: 1}.a == 1", "Object{a: 1} == Object{a: 1}", "Object{a: 1} != Object{a: 2}", "dyn(Object{a: 1}) != dyn({'a': 1})", "has(Object{a: 1}.a)",
+    "!has(Object{a: 1}.b)", "type(Object.spec{}) == Object.spec", "JSONPatch{op: 'add', path: '/'}.op == 'add'"])
+def test_made_values(expression: str) -> None:
+    assert run(expression, {}, MUTATING) is True
+
+
+def test_fields_of_a_patch_are_text() -> None:
+    with pytest.raises(EvaluationError, match="unexpected type int for JSONPatchType 'op' field"):
+        run("JSONPatch{op: dyn(1)}", {}, MUTATING)
 
 
 def test_every_overload_has_its_own_id() -> None:

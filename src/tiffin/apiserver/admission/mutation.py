@@ -11,6 +11,7 @@ from tiffin.api.admissionregistration.expressions import Scope
 from tiffin.apiserver.admission.evaluation import Bindings, Conditions, Failed, Variables, evaluated
 from tiffin.apiserver.admission.views import View
 from tiffin.machinery.cel import Budget, CelError, Program, json_of
+from tiffin.machinery.cel.library.mutation import misnamed
 from tiffin.machinery.decode import DecodeError, decode_object
 from tiffin.machinery.jsonpatch import TestFailed, apply_json_patch
 from tiffin.machinery.object import Object
@@ -56,6 +57,8 @@ class MutatingProgram:
             change = json_of(made)
         except CelError as error:
             raise Failed(f"expression '{program.source}' resulted in error: {error}") from error
+        if patch_type != "JSONPatch" and (wrong := misnamed(made)):
+            raise Failed("type mismatch: " + "\n".join(wrong))
         changed = _patched(obj, change) if patch_type == "JSONPatch" else _applied(obj, change, type_)
         changed = orjson.loads(orjson.dumps(changed))
         try:

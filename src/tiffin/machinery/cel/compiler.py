@@ -31,7 +31,7 @@ from tiffin.machinery.cel.functions import choose
 from tiffin.machinery.cel.loops import Frame
 from tiffin.machinery.cel.runtimecost import call_cost
 from tiffin.machinery.cel.types import Type
-from tiffin.machinery.cel.values import Optional, type_name
+from tiffin.machinery.cel.values import Made, Optional, type_name
 
 LIST_COST, MAP_COST, STRUCT_COST = 10, 30, 40
 _CONVERSIONS = frozenset(("bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"))
@@ -161,13 +161,16 @@ class Compiler:
 
     def _struct(self, node: StructExpr) -> Compiled:
         made = [self.node(entry.value) for entry in node.entries]
-        fields = [(_key(entry, node.type), part.code, entry.optional) for entry, part in zip(node.entries, made)]
+        fields = [(entry.key, part.code, entry.optional, _is_text(entry, node.type)) for entry, part in zip(node.entries, made)]
+        type_ = node.type
 
-        def build(frame: Frame) -> dict[str, Any]:
+        def build(frame: Frame) -> Made:
             built: dict[str, Any] = {}
-            for name, code, optional in fields:
+            for name, code, optional, text in fields:
                 loops.put(built, name, code(frame), optional)
-            return built
+                if text and name in built and not isinstance(built[name], str):
+                    raise EvaluationError(f"unexpected type {type_name(built[name])} for {type_.name}Type '{name}' field")
+            return Made(built, type_)
         return Compiled(build, sum(part.cost for part in made) + STRUCT_COST)
 
     def _place(self, name: str) -> int:
@@ -220,9 +223,9 @@ def _converted(node: Call, value: Any) -> Compiled | None:
         return None
 
 
-def _key(entry: Entry, struct: Type) -> str:
+def _is_text(entry: Entry, struct: Type) -> bool:
     field = struct.fields.get(entry.key) if struct.fields else None
-    return field.key if field else str(entry.key)
+    return field is not None and field.type.kind == "string"
 
 
 def _choices(parts: list[Node], made: list[Compiled]) -> frozenset[str] | None:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from tiffin.machinery import timestamps
 from tiffin.machinery.cel.errors import EvaluationError
-from tiffin.machinery.cel.values import NANOS, Duration, Optional, Timestamp, TypedObject, checked_timestamp, tree_size, type_name
+from tiffin.machinery.cel.values import NANOS, Duration, Made, Optional, Timestamp, TypedObject, checked_timestamp, tree_size, type_name
 
 _time = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d))?", re.ASCII).fullmatch
 _offset = re.compile(r"([+-]?)(\d\d):(\d\d)", re.ASCII).fullmatch
@@ -82,6 +82,8 @@ def _json_of(value: Any) -> Any:
             return int(value)
         case bytes():
             return base64.b64encode(value).decode()
+        case Made():
+            return {key: _json_of(item) for key, item in value.raw.items()}
         case TypedObject():
             return value.raw
         case dict():

@@ -90,6 +90,18 @@ class TypedObject:
             yield from (name for name, field in self.type.fields.all().items() if self.raw.get(field.key) is not None)
 
 
+class Made(TypedObject):
+    """A struct that an expression made: `raw` holds run-time values by name."""
+
+    __slots__ = ()
+
+    def get(self, name: str) -> Any:
+        return self.raw[name]
+
+    def names(self) -> Iterator[str]:
+        return iter(self.raw)
+
+
 class Lazy:
     """A struct whose fields are computed when first asked for: `variables` of policies. What a field raised, it raises again."""
 
@@ -143,6 +155,8 @@ def identity(value: Any) -> Any:
         return ("number", value)
     if isinstance(value, list):
         return ("list", tuple(map(identity, value)))
+    if kind is Made:
+        return ("made", value.type, identity(value.raw))
     if kind is dict or kind is TypedObject:
         return ("map", frozenset((identity(key), identity(item)) for key, item in entries(value).items()))
     if kind in _PLAIN:
@@ -236,6 +250,8 @@ def equal(left: Any, right: Any) -> bool:
         return isinstance(right, list) and _same_list(left, right)
     if mine is dict or mine is TypedObject:
         return (other is dict or other is TypedObject) and _same_map(left, right)
+    if mine is Made:
+        return other is Made and left.type == right.type and _same_map(left.raw, right.raw)
     if mine is Optional:
         return other is Optional and left.present == right.present and (not left.present or equal(left.value, right.value))
     if mine is not other:
@@ -276,7 +292,7 @@ def has_key(mapping: Any, key: Any) -> bool:
     """`key in mapping`; keys are numbers by value, and booleans are no numbers."""
     if isinstance(mapping, TypedObject):
         field = mapping.type.fields.get(key) if mapping.type.fields and isinstance(key, str) else None
-        return field is not None and mapping.raw.get(field.key) is not None
+        return field is not None and mapping.raw.get(field.key if type(mapping) is TypedObject else key) is not None
     if type(key) is str:
         return key in mapping
     if type(key) not in _NUMBERS and type(key) is not bool:
