@@ -22,6 +22,8 @@ class Cipher(NamedTuple):
     prefix: bytes
     encrypt: Callable[[bytes, bytes], bytes]
     decrypt: Callable[[bytes, bytes], bytes]
+    authenticated: bool = True
+    """Whether a wrong key is always noticed; without, one in 256 is not, and what comes out is garbage."""
 
 
 def aescbc(name: str, key: bytes) -> Cipher:
@@ -41,7 +43,7 @@ def aescbc(name: str, key: bytes) -> Cipher:
         except ValueError as error:
             raise WrongKey from error
 
-    return Cipher(_prefix("aescbc", name), encrypt, decrypt)
+    return Cipher(_prefix("aescbc", name), encrypt, decrypt, authenticated=False)
 
 
 def aesgcm(name: str, key: bytes) -> Cipher:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from tiffin.apiserver.encryption.ciphers import PREFIX, Cipher, WrongKey, aescbc, aesgcm, secretbox
 from tiffin.machinery.yamlcodec import parse_yaml
 from tiffin.store.log import Record, Undecipherable
@@ -66,9 +68,11 @@ class Encryption:
             if cipher.prefix and data.startswith(cipher.prefix):
                 found = True
                 try:
-                    return cipher.decrypt(data[len(cipher.prefix):], _place(record)), number > 0
+                    plain = cipher.decrypt(data[len(cipher.prefix):], _place(record))
                 except WrongKey:
                     continue
+                if cipher.authenticated or _is_object(plain):
+                    return plain, number > 0
         how = b":".join(data.split(b":", 5)[2:5:2]).decode(errors="replace")
         why = "but not with the key that the configuration gives for it" if found else "for which the configuration has no such provider and key"
         raise Undecipherable(f"{_name(record)} is encrypted as {how}, {why}")
@@ -130,6 +134,13 @@ def _covers(names: Sequence[str], resource: str) -> bool:
     """`resource` is the store's name, such as secrets or deployments.apps."""
     group = resource.partition(".")[2]
     return resource in names or f"*.{group}" in names or "*.*" in names
+
+
+def _is_object(data: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(data), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _place(record: Record) -> bytes:
