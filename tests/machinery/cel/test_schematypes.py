@@ -91,6 +91,14 @@ def test_cardinality() -> None:
     assert TYPE is not None and max_cardinality(TYPE) == 3 * 1024 * 1024 // (2 + len("n") + 1 + 4 + 1)
 
 
+def test_null_is_absent_in_objects_and_a_value_in_maps() -> None:
+    type_ = schema_type({"type": "object", "properties": {"a": TEXT, "m": {"type": "object", "additionalProperties": TEXT}}})
+    assert type_ is not None and type_.adapt is None
+    environment = Environment({"self": type_})
+    rule = "!has(self.a) && !self.?a.hasValue() && has(self.m.k) && 'k' in self.m && type(self.m.k) == null_type"
+    assert run(rule, {"self": {"a": None, "m": {"k": None}}}, environment) is True
+
+
 def test_lazy_fields_are_computed_once_and_only_when_asked_for() -> None:
     asked: list[str] = []
 

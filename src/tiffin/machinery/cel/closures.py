@@ -12,8 +12,8 @@ from tiffin.machinery.cel import loops, operators
 from tiffin.machinery.cel.errors import EvaluationError
 from tiffin.machinery.cel.functions import no_overload
 from tiffin.machinery.cel.loops import Frame
-from tiffin.machinery.cel.types import Type
-from tiffin.machinery.cel.values import Optional
+from tiffin.machinery.cel.types import Type, unwrapped
+from tiffin.machinery.cel.values import NONE, Optional
 
 Code = Callable[[Frame], Any]
 
@@ -72,10 +72,14 @@ def presence(operand: Code, type_: Type, name: str) -> Code:
     return has
 
 
-def optional_selection(operand: Code, name: str) -> Code:
-    """`operand.?name`: a field that is not there costs nothing."""
+def optional_selection(operand: Code, type_: Type, name: str) -> Code:
+    """`operand.?name`: a field that is not there costs nothing. In objects with a type a field that is null is not there."""
+    typed = unwrapped(type_).kind == "struct"
+
     def select(frame: Frame) -> Optional:
         found = operators.optional_field(operand(frame), name)
+        if typed and found.value is None:
+            return NONE
         frame[0] -= found.present
         return found
     return select

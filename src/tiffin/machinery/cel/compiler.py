@@ -31,7 +31,7 @@ from tiffin.machinery.cel.functions import choose
 from tiffin.machinery.cel.loops import Frame
 from tiffin.machinery.cel.runtimecost import call_cost
 from tiffin.machinery.cel.types import Type
-from tiffin.machinery.cel.values import Made, Optional, type_name
+from tiffin.machinery.cel.values import Made, Optional, contains, type_name
 
 LIST_COST, MAP_COST, STRUCT_COST = 10, 30, 40
 _CONVERSIONS = frozenset(("bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"))
@@ -96,7 +96,7 @@ class Compiler:
             case "_?._":
                 operand, name = self.node(node.args[0]), node.args[1]
                 assert isinstance(name, Literal)
-                return Compiled(optional_selection(operand.code, name.value), operand.cost + _step_cost(node.args[0]) - 1)
+                return Compiled(optional_selection(operand.code, node.args[0].type, name.value), operand.cost + _step_cost(node.args[0]) - 1)
             case "or" | "orValue" if node.target is not None and len(node.args) == 1:
                 optional, other = self.node(node.target), self.node(node.args[0])
                 return Compiled(otherwise(optional.code, other, node.function == "orValue"), optional.cost)
@@ -107,8 +107,8 @@ class Compiler:
         cost = sum(part.cost for part in made)
         if node.function in _CONVERSIONS and made[0].value is not loops.UNSET and (known := _converted(node, made[0].value)):
             return known
-        if node.function == "@in" and (choices := _choices(parts, made)) is not None:
-            return Compiled(among(made[0].code, choices), made[0].cost)
+        if node.function == "@in" and isinstance(made[1].value, list):
+            return Compiled(_membership(parts[0], made[0].code, made[1].value), made[0].cost)
         if node.function == "_[_]":
             return Compiled(index(made[0].code, made[1].code), cost + _step_cost(parts[0]))
         if node.function == "_[?_]":
@@ -228,12 +228,11 @@ def _is_text(entry: Entry, struct: Type) -> bool:
     return field is not None and field.type.kind == "string"
 
 
-def _choices(parts: list[Node], made: list[Compiled]) -> frozenset[str] | None:
-    """The right side of `x in ['a', 'b']`, when x and all choices are text."""
-    choices = made[1].value
-    if parts[0].type.kind != "string" or not isinstance(choices, list) or not all(isinstance(value, str) for value in choices):
-        return None
-    return frozenset(choices)
+def _membership(wanted: Node, code: Code, choices: list[Any]) -> Code:
+    """`x in ['a', 'b']`: a list of constants costs nothing."""
+    if wanted.type.kind == "string" and all(isinstance(value, str) for value in choices):
+        return among(code, frozenset(choices))
+    return lambda frame: contains(choices, code(frame))
 
 
 def _unwrapped(value: Any) -> Optional:

@@ -9,7 +9,7 @@ Kubernetes accepts rules by these numbers, so each step is theirs. Source: cel-g
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from tiffin.machinery.cel.ast import Call, Comprehension, Ident, ListExpr, Literal, MapExpr, Node, Select, StructExpr
@@ -121,9 +121,9 @@ class Estimator:
                 return self._bind(node) if node.shape == "bind" else self._loop(node)
         return NOTHING
 
-    def _all(self, nodes: object) -> Range:
+    def _all(self, nodes: Iterable[Node]) -> Range:
         total = NOTHING
-        for node in nodes:  # type: ignore[attr-defined]
+        for node in nodes:
             total = total.plus(self.cost(node))
         return total
 
