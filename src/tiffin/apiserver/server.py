@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -19,7 +20,6 @@ from tiffin.apiserver.admission.tolerations import DefaultTolerationSeconds
 from tiffin.apiserver.aggregation.aggregator import Aggregator
 from tiffin.apiserver.aggregation.frontproxy import FrontProxy, publish
 from tiffin.apiserver.allocation import SERVICES, ServiceAllocator
-from tiffin.apiserver.audit.auditor import Auditor
 from tiffin.apiserver.authn.authenticator import Authenticator
 from tiffin.apiserver.authn.serviceaccount import ServiceAccountTokens, TokenIssuer
 from tiffin.apiserver.authn.tokens import NOBODY_ELSE, Authentication, BootstrapTokens, StaticTokens, TokenAuthenticator
@@ -57,6 +57,9 @@ from tiffin.net.renewal import keep_loaded
 from tiffin.net.server import Server, plain_refusal
 from tiffin.net.tlsclient import client_context
 from tiffin.store.store import Mismatch, Store, Write
+
+if TYPE_CHECKING:
+    from tiffin.apiserver.audit.auditor import Auditor
 
 logger = logging.getLogger(__name__)
 MANAGER = User("system:kube-controller-manager", groups=(MASTERS, AUTHENTICATED))

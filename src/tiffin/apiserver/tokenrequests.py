@@ -11,9 +11,11 @@ from tiffin.apiserver.registry import Served
 from tiffin.apiserver.render import respond
 from tiffin.apiserver.resources import SubresourceHandler
 from tiffin.apiserver.reviews import TokenRequests
+from tiffin.net import jws
 from tiffin.net.http import Request, Response
 
 TOKEN_REQUEST = ("authentication.k8s.io", "v1", "TokenRequest")
+ISSUED = "authentication.kubernetes.io/issued-credential-id"
 SCHEMA = "io.k8s.api.authentication.v1.TokenRequest"
 
 
@@ -25,6 +27,9 @@ def token_handler(tokens: TokenRequests, admission: Admission) -> SubresourceHan
         read_options(context, "CreateOptions")
         asked = bodies.read_typed(context, request.body, TOKEN_REQUEST, SCHEMA)
         await admission.both(context, "CREATE", served, sub, asked)
-        return respond(tokens.create(context.user, context.info.namespace, context.info.name, asked, context.now), form, 201)
+        made = tokens.create(context.user, context.info.namespace, context.info.name, asked, context.now)
+        if context.audit is not None:
+            context.audit.annotations[ISSUED] = f"JTI={jws.unverified_claims(made['status']['token'])['jti']}"
+        return respond(made, form, 201)
 
     return handle

@@ -191,6 +191,7 @@ async def test_no_secret_and_no_token_is_ever_written(pki: Pki, caplog: pytest.L
         await api.delete(f"{SECRETS}/s")
         await api.made("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "sa"}})
         token = (await api.post("/api/v1/namespaces/default/serviceaccounts/sa/token", {})).object["status"]["token"]
+        assert api.sink.events[-1]["annotations"]["authentication.kubernetes.io/issued-credential-id"].startswith("JTI=")
         review = await api.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}})
         assert review.object["status"]["authenticated"]
         await api.get(MAPS, token=token)
