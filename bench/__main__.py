@@ -13,7 +13,7 @@ import uvloop
 
 from bench.figures import Figure, save, table
 
-NAMES = ("startup", "nodes", "podstart", "configmaps", "fanout", "scheduling", "memory", "idle", "dns")
+NAMES = ("startup", "nodes", "podstart", "configmaps", "fanout", "scheduling", "memory", "idle", "dns", "proxy", "endpoints")
 RESULTS = Path(__file__).with_name("results")
 
 
