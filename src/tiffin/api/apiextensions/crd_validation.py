@@ -55,7 +55,7 @@ def spec_errors(spec: Spec, old: Spec | None = None) -> list[FieldError]:
     errors += [
         required(f"spec.versions[{index}].schema.openAPIV3Schema")
         for index, version in enumerate(versions) if dig(version, "schema", "openAPIV3Schema") is None]
-    known = [version.get("schema") for version in (old or {}).get("versions") or ()]
+    known = [(version.get("schema"), _status_of(version)) for version in (old or {}).get("versions") or ()]
     shared = frozenset(field for field in _PER_VERSION if all(version.get(field) == versions[0].get(field) for version in versions))
     for index, version in enumerate(versions):
         path = f"spec.versions[{index}]"
@@ -82,7 +82,7 @@ def _content_errors(version: Spec, path: str, fields: Set[str], status: bool, kn
     """Errors in some fields of a version; those that all versions have in common are looked at once, as if they stood in the spec."""
     errors: list[FieldError] = []
     schema = dig(version, "schema", "openAPIV3Schema")
-    if "schema" in fields and schema is not None and version.get("schema") not in known:
+    if "schema" in fields and schema is not None and (version["schema"], status) not in known:
         errors += schema_errors(schema, status, f"{path}.{'validation' if path == 'spec' else 'schema'}.openAPIV3Schema")
     if "subresources" in fields:
         errors += _subresource_errors(version.get("subresources") or {}, f"{path}.subresources")
