@@ -85,6 +85,7 @@ def _add_access(parser: argparse.ArgumentParser) -> None:
         "audit-log-path": "the audit log (audit.log in the data directory at first)",
         "audit-webhook-config-file": "a kubeconfig of who gets the audit log's events, instead of the log unless that has a path",
         "encryption-provider-config": "how objects are encrypted at rest (apiserver.config.k8s.io/v1 EncryptionConfiguration)",
+        "admission-control-config-file": "what pods may be where namespaces do not say, and who is exempt (apiserver.config.k8s.io/v1 AdmissionConfiguration)",
         "authentication-config": "whose tokens are trusted beside the cluster's own (apiserver.config.k8s.io/v1 AuthenticationConfiguration)",
     }  # fmt: skip
     for name, text in files.items():

@@ -20,7 +20,8 @@ from tiffin.net.server import Server
 from tiffin.store.log import MemoryLog
 from tiffin.store.store import Write
 
-NONE = {"audit_policy_file": None, "audit_log_path": None, "audit_webhook_config_file": None, "encryption_provider_config": None, "authentication_config": None}
+NONE = {"audit_policy_file": None, "audit_log_path": None, "audit_webhook_config_file": None, "encryption_provider_config": None, "authentication_config": None,
+        "admission_control_config_file": None}
 ENCRYPTION = """
 apiVersion: apiserver.config.k8s.io/v1
 kind: EncryptionConfiguration
@@ -43,13 +44,14 @@ def test_without_files_nothing_is_loaded(tmp_path: Path) -> None:
     assert files.auditor(tmp_path) is None and files.encrypted(log) is log and files.authentication("x").issuers == ()
 
 
-@pytest.mark.parametrize("name", ["audit_policy_file", "encryption_provider_config", "authentication_config"])
+@pytest.mark.parametrize("name", ["audit_policy_file", "encryption_provider_config", "authentication_config", "admission_control_config_file"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     files = AccessFiles(**{name: str(tmp_path / "absent.yaml")})
     with pytest.raises(UnusableFile, match=r"absent\.yaml"):
         files.auditor(tmp_path)
         files.encrypted(MemoryLog())
         files.authentication("x")
+        files.pod_security()
 
 
 async def test_objects_that_cannot_be_decrypted_are_named(tmp_path: Path) -> None:

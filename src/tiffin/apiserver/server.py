@@ -15,6 +15,7 @@ import orjson
 
 from tiffin.api.kind import builtin_kinds
 from tiffin.apiserver.admission.plugins import default_admission
+from tiffin.apiserver.admission.podsecurity.plugin import PRIVILEGED_BY_DEFAULT, PodSecurityConfiguration
 from tiffin.apiserver.admission.resourcequota import QUOTAS
 from tiffin.apiserver.admission.tolerations import DefaultTolerationSeconds
 from tiffin.apiserver.aggregation.aggregator import Aggregator
@@ -81,6 +82,8 @@ class Options:
     """Whether Services may have external IPs; see DenyServiceExternalIPs."""
     toleration_seconds: tuple[int, int] = (300, 300)
     """How long pods that say nothing of it stay on a node that is not ready, and on one that is unreachable."""
+    pod_security: PodSecurityConfiguration = PRIVILEGED_BY_DEFAULT
+    """What counts where namespaces have no labels of the Pod Security Standards, and who is exempt."""
     auditor: Auditor | None = None
     """Notes requests; None for no audit log."""
     authentication: Authentication = NOBODY_ELSE
@@ -120,7 +123,7 @@ class Assembly:
         tolerations = DefaultTolerationSeconds(*self.options.toleration_seconds)
         admission = default_admission(
             self.reader, self.authorizer, self.registry, self.webhooks, self._charge, random_suffix, tolerations=tolerations,
-            allow_external_ips=self.options.allow_external_ips)
+            allow_external_ips=self.options.allow_external_ips, pod_security=self.options.pod_security)
         writes = Writes(self.store, admission, {SERVICES: ServiceAllocator(self.store, self.options.service_cidr, new_uid)})
         resources = Resources(self.registry, Reads(self.store), writes, Watches(self.store))
         self._install_handlers(resources, writes)

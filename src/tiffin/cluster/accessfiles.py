@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from tiffin.apiserver.admission.podsecurity.plugin import PodSecurityConfiguration
     from tiffin.apiserver.audit.auditor import Auditor
     from tiffin.apiserver.audit.log import Sink
     from tiffin.apiserver.authn.tokens import Authentication
     from tiffin.store.log import Log
 
-FLAGS = ("audit_policy_file", "audit_log_path", "audit_webhook_config_file", "encryption_provider_config", "authentication_config")
+FLAGS = ("audit_policy_file", "audit_log_path", "audit_webhook_config_file", "encryption_provider_config", "authentication_config",
+         "admission_control_config_file")
 
 
 class UnusableFile(Exception):
@@ -35,6 +37,7 @@ class AccessFiles:
     audit_webhook_config_file: str = ""
     encryption_provider_config: str = ""
     authentication_config: str = ""
+    admission_control_config_file: str = ""
 
     def auditor(self, data_dir: Path) -> Auditor | None:
         """What notes requests, None without a policy. Raises UnusableFile."""
@@ -76,6 +79,19 @@ class AccessFiles:
 
         try:
             return load(Path(self.authentication_config), time.time, own_issuer)
+        except ConfigurationError as error:
+            raise UnusableFile(str(error)) from error
+
+    def pod_security(self) -> PodSecurityConfiguration:
+        """What pods may be where namespaces do not say. Raises UnusableFile."""
+        from tiffin.apiserver.admission.podsecurity.plugin import PRIVILEGED_BY_DEFAULT
+
+        if not self.admission_control_config_file:
+            return PRIVILEGED_BY_DEFAULT
+        from tiffin.apiserver.admission.podsecurity.configuration import ConfigurationError, load
+
+        try:
+            return load(Path(self.admission_control_config_file))
         except ConfigurationError as error:
             raise UnusableFile(str(error)) from error
 
