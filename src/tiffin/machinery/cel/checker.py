@@ -26,6 +26,7 @@ from tiffin.machinery.cel.ast import (
 )
 from tiffin.machinery.cel.errors import EvaluationError, Report
 from tiffin.machinery.cel.functions import Function, Overload
+from tiffin.machinery.cel.library.format import misuse
 from tiffin.machinery.cel.regex import RegexError, compile_regex
 from tiffin.machinery.cel.times import parse_duration, parse_timestamp
 from tiffin.machinery.cel.types import (
@@ -328,6 +329,8 @@ class Checker:
 
     def _validate_literal(self, node: Call) -> None:
         argument = node.args[-1] if node.args else None
+        if node.function == "format" and isinstance(argument, ListExpr) and isinstance(node.target, Literal):
+            self._validate_format(node, node.target.value, argument.elements)
         if not isinstance(argument, Literal) or not isinstance(argument.value, str):
             return
         parts = ([node.target] if node.target else []) + node.args
@@ -343,6 +346,12 @@ class Checker:
                 compile_regex(argument.value)
             except RegexError:
                 self._report(argument.offset, "invalid matches argument")
+
+    def _validate_format(self, node: Call, template: str, arguments: list[Node]) -> None:
+        wrong = misuse(template, [argument.type for argument in arguments])
+        if wrong is not None:
+            which, message = wrong
+            self._report(node.offset if which is None else arguments[which].offset, message)
 
     def _same_types(self, elements: Iterable[tuple[Node, bool]]) -> None:
         expected: Type | None = None

@@ -17,6 +17,16 @@ from tiffin.machinery.cel.values import Duration, Timestamp, TypedObject, Uint, 
 _clause = re.compile(r"%(?:(%)|(?:\.([0-9]+))?(.)|(?:\.([0-9]*))?$)", re.DOTALL)
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _MAX_PRECISION = 1000
+_TAKEN: dict[str, tuple[tuple[str, ...], str]] = {
+    "s": (("string", "bool", "bytes", "int", "uint", "double", "map", "list", "type", "duration", "timestamp", "null", "struct"),
+          "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps"),
+    "d": (("int", "uint"), "decimal clause can only be used on integers"),
+    "f": (("double", "string"), "fixed-point clause can only be used on doubles"),
+    "e": (("double", "string"), "scientific clause can only be used on doubles"),
+    "b": (("int", "uint", "bool"), "only integers and bools can be formatted as binary"),
+    "x": (("int", "uint", "bytes", "string"), "only integers, byte buffers, and strings can be formatted as hex"),
+    "o": (("int", "uint"), "octal clause can only be used on integers")}
+"""What each verb takes, and what is said of anything else. Text may stand for NaN and infinity."""
 
 
 def formatted(template: str, args: list[Any]) -> str:
@@ -43,6 +53,28 @@ def formatted(template: str, args: list[Any]) -> str:
     return _clause.sub(replace, template)
 
 
+def misuse(template: str, types: list[Type]) -> tuple[int | None, str] | None:
+    """What is wrong with a template and the types of its arguments: (which argument, None for the whole call; message)."""
+    used = 0
+    for match in _clause.finditer(template):
+        percent, verb = match.group(1), match.group(3)
+        if percent:
+            continue
+        if verb is None:
+            return None, "could not parse formatting clause: unexpected end of string"
+        if used >= len(types):
+            return None, f"index {used} out of range"
+        if verb not in _VERBS:
+            return None, f'could not parse formatting clause: unrecognized formatting clause "{verb}"'
+        kinds, what = _TAKEN[verb.lower()]
+        if types[used].kind not in (*kinds, "dyn", "param", "error"):
+            return used, f"error during formatting: {what}, was given {types[used]}"
+        used += 1
+    if used < len(types):
+        return None, f"too many arguments supplied to string.format (expected {used}, got {len(types)})"
+    return None
+
+
 def _refuse(what: str, value: Any) -> EvaluationError:
     return EvaluationError(f"error during formatting: {what}, was given {type_name(value)}")
 
@@ -66,12 +98,12 @@ def _text(value: Any, _: int = 0) -> str:
         return "{" + ", ".join(sorted(f"{_text(key)}: {_text(item)}" for key, item in entries(value).items())) + "}"
     if isinstance(value, Type):
         return value.name
-    raise _refuse("string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps", value)
+    raise _refuse(_TAKEN["s"][1], value)
 
 
 def _decimal(value: Any, _: int) -> str:
     if not _is_int(value):
-        raise _refuse("decimal clause can only be used on integers", value)
+        raise _refuse(_TAKEN["d"][1], value)
     return str(int(value))
 
 
@@ -79,21 +111,21 @@ def _special(value: float) -> str:
     return "NaN" if math.isnan(value) else "∞" if value > 0 else "-∞"
 
 
-def _number(value: Any, what: str) -> float:
+def _number(value: Any, verb: str) -> float:
     if isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity"):
         return float(value)
     if not isinstance(value, float):
-        raise _refuse(f"{what} clause can only be used on doubles", value)
+        raise _refuse(_TAKEN[verb][1], value)
     return value
 
 
 def _fixed(value: Any, digits: int) -> str:
-    number = _number(value, "fixed-point")
+    number = _number(value, "f")
     return f"{number:,.{digits}f}" if math.isfinite(number) else _special(number)
 
 
 def _scientific(value: Any, digits: int) -> str:
-    number = _number(value, "scientific")
+    number = _number(value, "e")
     if not math.isfinite(number):
         return _special(number)
     mantissa, _, exponent = f"{number:.{digits}e}".partition("e")
@@ -105,7 +137,7 @@ def _binary(value: Any, _: int) -> str:
     if isinstance(value, bool):
         return "1" if value else "0"
     if not _is_int(value):
-        raise _refuse("only integers and bools can be formatted as binary", value)
+        raise _refuse(_TAKEN["b"][1], value)
     return f"{int(value):b}"
 
 
@@ -113,13 +145,13 @@ def _hex(value: Any, _: int) -> str:
     if isinstance(value, str | bytes):
         return (value.encode() if isinstance(value, str) else value).hex()
     if not _is_int(value):
-        raise _refuse("only integers, byte buffers, and strings can be formatted as hex", value)
+        raise _refuse(_TAKEN["x"][1], value)
     return f"{int(value):x}"
 
 
 def _octal(value: Any, _: int) -> str:
     if not _is_int(value):
-        raise _refuse("octal clause can only be used on integers", value)
+        raise _refuse(_TAKEN["o"][1], value)
     return f"{int(value):o}"
 
 
