@@ -142,7 +142,7 @@ class MemoryClient:
             new = old | {"spec": new.get("spec")}
             return self._commit(resource, old, new if dig(new, "spec", "finalizers") or not is_deleting(old) else None)
         if subresource:
-            noted = {name: meta(new)[name] for name in ("annotations", "labels") if name in meta(new)}
+            noted = {name: meta(new)[name] for name in ("annotations", "finalizers", "labels") if name in meta(new)}
             new = replaced(old, (subresource,), new.get(subresource)) | {"metadata": meta(old) | noted}
         elif "status" in old:
             new = new | {"status": old["status"]}

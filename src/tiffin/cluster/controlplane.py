@@ -13,7 +13,7 @@ from tiffin.apiserver.authn.serviceaccount import DEFAULT_ISSUER
 from tiffin.apiserver.authz.bootstrap import controller_role
 from tiffin.apiserver.server import Assembly, Options, state_file
 from tiffin.apiserver.user import AUTHENTICATED, MASTERS, User
-from tiffin.cluster import signing
+from tiffin.cluster import loadbalancer, signing
 from tiffin.cluster.accessfiles import UnusableFile
 from tiffin.cluster.config import ServerConfig
 from tiffin.controllers import all_controllers
@@ -88,7 +88,7 @@ async def serve(config: ServerConfig) -> None:
     assembly = Assembly(store, options)
     controllers = controllers_for(config, pki, assembly)
     try:
-        await assembly.start(controller_roles(controllers))
+        await assembly.start([*controller_roles(controllers), *controller_role(loadbalancer.NAME, loadbalancer.RULES)])
         port = await assembly.listen(config.bind_addresses, config.port)
         if port != config.port:  # it was any free one, and the Service `kubernetes` names it
             controllers = controllers_for(replace(config, port=port), pki, assembly)
@@ -99,6 +99,9 @@ async def serve(config: ServerConfig) -> None:
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run_controllers(assembly.client_for, controllers, SystemClock()), name="controllers")
+            if config.load_balancer_addresses:
+                balancer = loadbalancer.LoadBalancer(assembly.client_for(loadbalancer.NAME), SystemClock(), config.load_balancer_addresses)
+                tasks.create_task(balancer.run(), name="load balancer")
             tasks.create_task(keep_renewed(pki, asyncio.sleep), name="certificates")
             if config.keep_routes:
                 from tiffin.cluster.routes import Place, Routes, Site
