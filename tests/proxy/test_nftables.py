@@ -12,7 +12,7 @@ from tests.proxy.model import Model
 from tiffin.machinery.object import Object
 from tiffin.proxy import nftables
 from tiffin.proxy.ledger import Item, Ledger, chain, difference, element
-from tiffin.proxy.plan import node_items, plan, rank
+from tiffin.proxy.plan import ServicePlan, node_items, plan, rank
 
 _ADDRESSES = [f"10.244.{net}.{host}" for net in (1, 2) for host in (2, 3)]
 _NAMES = ("a", "b", "c")
@@ -51,10 +51,11 @@ def test_changes_give_what_a_table_made_anew_would_hold(history: list[dict[str, 
     ledger.replace(("node",), node_items(NODE, CONFIG, True))
     model.apply(nftables.made_anew("ip", ledger.contents()))
     ledger.take()
+    plans: dict[str, ServicePlan] = {}
     for state in history:
         for name, pair in state.items():
-            items = plan(pair[0], [pair[1]], NODE, CONFIG).items if pair else {}
-            ledger.replace(("service", name), items, rank(pair[0]) if pair else ())
+            plans[name] = plan(pair[0], [pair[1]], NODE, CONFIG, plans.get(name)) if pair else ServicePlan()
+            ledger.replace(("service", name), plans[name].items, rank(pair[0]) if pair else ())
         model.apply(nftables.transaction(ledger.take()))
         anew = Model()
         anew.apply(nftables.made_anew("ip", ledger.contents()))

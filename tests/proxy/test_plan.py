@@ -10,7 +10,7 @@ from tiffin.machinery.object import Object
 from tiffin.proxy.config import ProxyConfig
 from tiffin.proxy.endpoints import Target
 from tiffin.proxy.ledger import CHAIN, ELEMENT
-from tiffin.proxy.plan import FrontKey, node_items, plan, rank, udp_changes
+from tiffin.proxy.plan import FrontKey, arranged, node_items, plan, rank, udp_changes
 from tiffin.proxy.state import NodeView
 
 HERE_1, THERE_1, THERE_2 = endpoint("10.244.1.2", HERE), endpoint("10.244.2.2"), endpoint("10.244.2.3")
@@ -98,6 +98,11 @@ def test_endpoints_of_both_lists_are_numbered_once() -> None:
     assert found["endpoints-1"] == {_VIP: "10.244.1.5 . 8080"} and "endpoints-0" not in found
     assert (found["port-endpoints-0"], found["port-endpoints-1"]) == ({_PORT: "10.244.2.9 . 8080"}, {_PORT: "10.244.1.5 . 8080"})
     assert found["ports"] == {_PORT: "goto outside-open-port-endpoint-1-port-endpoint-0"}
+
+
+@pytest.mark.parametrize("before, wanted, after", [("", "ba", "ab"), ("abcd", "abcd", "abcd"), ("abcd", "acd", "adc"), ("abcd", "bcd", "dbc"), ("ab", "abx", "abx"), ("abc", "xbc", "xbc"), ("abc", "", ""), ("abcd", "d", "d")])
+def test_endpoints_keep_their_numbers(before: str, wanted: str, after: str) -> None:
+    assert arranged([Target(name, 1) for name in wanted], [Target(name, 1) for name in before]) == tuple(Target(name, 1) for name in after)
 
 
 def test_source_ranges_do_not_overlap_and_include_who_checks_himself() -> None:

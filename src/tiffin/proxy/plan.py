@@ -8,8 +8,9 @@
 * Without any endpoint there is no verdict: what still has the service's address is refused (`cluster-ips`, `refused`), and a port of
   the node answers as the kernel answers for a closed port.
 * A load balancer service answers on its ports at the node's own addresses, where the host's listener sends what it takes.
-* Endpoints of one front are numbered once: first those on this node only, then those in both lists, then the others; so both
-  lists are a span of numbers.
+* Endpoints of one front are numbered once. Where a policy is Local, first come those on this node only, then those in both lists, then
+  the others; so both lists are a span of numbers. Elsewhere an endpoint keeps its number while others come and go, and only the last
+  ones fill the gaps: with a thousand endpoints, too, a change is a few elements.
 """
 from __future__ import annotations
 
@@ -57,6 +58,8 @@ class ServicePlan:
     udp: dict[FrontKey, frozenset[Target]] = field(default_factory=dict)
     local_targets: frozenset[str] = frozenset()
     health_port: int = 0
+    orders: dict[tuple[str, str, str], tuple[Target, ...]] = field(default_factory=dict)
+    """By family, port name and protocol, the targets as they are numbered."""
 
 
 class _Lists(NamedTuple):
@@ -67,11 +70,13 @@ class _Lists(NamedTuple):
     here: Span
 
 
-def plan(service: Object, slices: Sequence[Object], node: NodeView, config: ProxyConfig) -> ServicePlan:
-    """The whole of one service."""
+def plan(service: Object, slices: Sequence[Object], node: NodeView, config: ProxyConfig, before: ServicePlan | None = None) -> ServicePlan:
+    """The whole of one service; what stands from `before` keeps its numbers."""
     result = ServicePlan()
+    orders = before.orders if before else {}
     local: set[str] = set()
     spec = service["spec"]
+    has_local_policy = "Local" in (spec.get("internalTrafficPolicy"), spec.get("externalTrafficPolicy"))
     for family in FAMILIES:
         cluster_ips = [address for address in spec.get("clusterIPs") or [spec["clusterIP"]] if _family(address) == family and address not in config.node_local_addresses]
         if not cluster_ips:
@@ -79,7 +84,10 @@ def plan(service: Object, slices: Sequence[Object], node: NodeView, config: Prox
         for port in spec.get("ports") or ():
             chosen = choose(endpoints(slices, _ADDRESS_TYPES[family], port.get("name") or "", _protocol(port), node.name), node)
             local.update(target.ip for target in chosen.here)
-            _Port(service, port, family, chosen, config, result).add(cluster_ips[0])
+            which = family, port.get("name") or "", _protocol(port)
+            lists = _numbered(chosen, orders.get(which, ()), has_local_policy)
+            result.orders[which] = lists.targets
+            _Port(service, port, family, chosen, lists, config, result).add(cluster_ips[0])
     result.local_targets = frozenset(local)
     if spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local":
         result.health_port = int(spec.get("healthCheckNodePort") or 0)
@@ -108,10 +116,10 @@ def node_items(node: NodeView, config: ProxyConfig, bridge_is_seen: bool) -> dic
 class _Port:
     """One port of a service in one family."""
 
-    def __init__(self, service: Object, port: Mapping[str, Any], family: str, chosen: Chosen, config: ProxyConfig, result: ServicePlan) -> None:
+    def __init__(self, service: Object, port: Mapping[str, Any], family: str, chosen: Chosen, lists: _Lists, config: ProxyConfig, result: ServicePlan) -> None:
         self._service, self._spec, self._port, self._family = service, service["spec"], port, family
         self._chosen, self._config, self._items, self._udp = chosen, config, result.items, result.udp
-        self._lists = _numbered(chosen)
+        self._lists = lists
 
     def add(self, cluster_ip: str) -> None:
         internal = self._front(cluster_ip, self._port["port"])
@@ -169,7 +177,7 @@ class _Port:
         if self._affinity is None:
             return pick(self._family, front, span)
         name = "/".join((*Key(meta(self._service).get("namespace", ""), meta(self._service).get("name", "")), self._port.get("name") or ""))
-        return sticky(self._family, name, _protocol(self._port).lower(), self._lists.targets[span.offset:span.offset + span.size], self._affinity)
+        return sticky(self._family, name, _protocol(self._port).lower(), sorted(self._lists.targets[span.offset:span.offset + span.size]), self._affinity)
 
     @property
     def _affinity(self) -> int | None:
@@ -202,12 +210,22 @@ class _Port:
         return [_shown(network) for network in collapse_addresses(networks)]  # type: ignore[type-var]
 
 
-def _numbered(chosen: Chosen) -> _Lists:
-    if not chosen.here or chosen.here == chosen.everywhere:
-        return _Lists(chosen.everywhere, Span(0, len(chosen.everywhere)), Span(0, len(chosen.here)))
+def _numbered(chosen: Chosen, before: Sequence[Target], has_local_policy: bool) -> _Lists:
+    if not has_local_policy or not chosen.here or chosen.here == chosen.everywhere:
+        order = arranged(chosen.everywhere, before)
+        return _Lists(order, Span(0, len(order)), Span(0, len(chosen.here)))
     everywhere, here = set(chosen.everywhere), set(chosen.here)
     order = (*sorted(here - everywhere), *sorted(here & everywhere), *sorted(everywhere - here))
     return _Lists(order, Span(len(here - everywhere), len(everywhere)), Span(0, len(here)))
+
+
+def arranged(wanted: Sequence[Target], before: Sequence[Target]) -> tuple[Target, ...]:
+    """The wanted targets, each in its place of before; free places are taken by new ones and by those whose place is no more."""
+    found = set(wanted)
+    places = [target if target in found else None for target in before[:len(found)]]
+    places += [None] * (len(found) - len(places))
+    others = iter(sorted(found.difference(places)))
+    return tuple(next(others) if target is None else target for target in places)
 
 
 def _protocol(port: Mapping[str, Any]) -> str:

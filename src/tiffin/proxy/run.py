@@ -145,7 +145,7 @@ class Proxy:
         if service is not None:
             self._tell(key, frozenset(refused_addresses(slices)))
             try:
-                after = self._plans[key] = plan(service, slices, self._state.node, self._config)
+                after = self._plans[key] = plan(service, slices, self._state.node, self._config, before)
             except Exception:
                 # One service that we fail to understand must not keep the others from being served.
                 log.exception("service %s/%s is left out", *key)
