@@ -217,6 +217,12 @@ async def test_a_certificate_of_somebody_else_is_refused(api: InProcess, backend
     assert answer.status == 503 and "failed to verify certificate" in answer.text and backend.requests == []
 
 
+async def test_a_bundle_that_is_none_is_a_503(api: InProcess, backend: Backend) -> None:
+    await serve(api, backend, caBundle=base64.b64encode(b"\xff\xfe").decode())
+    await condition(api, "Passed")
+    assert (await streamed(api, MEALS)).status == 503
+
+
 async def test_the_check_of_the_certificate_can_be_waived(api: InProcess, backend: Backend) -> None:
     await serve(api, backend, insecureSkipTLSVerify=True)
     await condition(api, "Passed")

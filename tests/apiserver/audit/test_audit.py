@@ -131,6 +131,19 @@ async def test_an_event_for_each_stage_tells_who_did_what(pki: Pki) -> None:
         await api.stop()
 
 
+async def test_which_object_is_told_at_every_level(pki: Pki) -> None:
+    api = await audited(pki, {"level": "Metadata", "resources": [{"group": "", "resources": ["configmaps"]}], "namespaces": ["default"]})
+    try:
+        made = await api.made(MAPS, {"metadata": {"name": "a"}, "data": {"x": "y"}})
+        assert api.sink.events[-1]["objectRef"] == {"resource": "configmaps", "namespace": "default", "name": "a", "apiVersion": "v1"}
+        await api.put(f"{MAPS}/a", made)
+        assert api.sink.events[-1]["objectRef"]["uid"] == made["metadata"]["uid"]
+        assert api.sink.events[-1]["objectRef"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+        assert not any("requestObject" in event or "responseObject" in event for event in api.sink.events)
+    finally:
+        await api.stop()
+
+
 async def test_refusals_streams_and_faults_are_noted(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
     api = await audited(pki, {"level": "Metadata"}, omitStages=["RequestReceived"])
     try:

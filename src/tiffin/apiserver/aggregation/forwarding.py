@@ -36,7 +36,7 @@ async def forward(remote: Remote, context: RequestContext, request: Request) -> 
         return text(UNAVAILABLE, 503)
     try:
         pool = remote.pool()
-    except (ApiError, ssl.SSLError):
+    except (ApiError, ssl.SSLError, ValueError):  # a CA bundle may be anything
         return text(UNAVAILABLE, 503)
     try:
         answer = await pool.request(

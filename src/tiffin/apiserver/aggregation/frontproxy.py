@@ -7,6 +7,7 @@ start; the role that lets them is one of the bootstrap roles. Source: Kubernetes
 from __future__ import annotations
 
 import ssl
+from threading import Lock
 
 import orjson
 
@@ -27,10 +28,12 @@ class FrontProxy:
 
     def __init__(self, pki: Pki) -> None:
         self._pki = pki
+        self._making = Lock()  # it is made in a thread, and may be wanted meanwhile
 
     def authority(self) -> Pki:
         """The front proxy's own authority; made on the first call."""
-        return ensure_authority(self._pki.directory / "front-proxy", "front-proxy-ca")
+        with self._making:
+            return ensure_authority(self._pki.directory / "front-proxy", "front-proxy-ca")
 
     def trust(self, ca: str, insecure: bool) -> ssl.SSLContext:
         """A context that trusts the PEM bundle `ca` and shows the front proxy's certificate."""

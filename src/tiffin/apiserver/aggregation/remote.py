@@ -46,7 +46,7 @@ class Remote:
         return (namespace, service) == (self.namespace, self.service)
 
     def pool(self) -> Pool:
-        """Connections to one of the endpoints, none kept. Raises ApiError where there is none, ssl.SSLError for a CA bundle that is none."""
+        """Connections to one of the endpoints, none kept. Raises ApiError where there is none, ssl.SSLError or ValueError for a CA bundle that is none."""
         if self._tls is None:
             bundle = base64.b64decode(self.spec.get("caBundle") or "").decode()
             self._tls = self._trust(bundle, bool(self.spec.get("insecureSkipTLSVerify")))

@@ -36,8 +36,8 @@ class Auditor:
         if record is None:
             return None
         record.uri, record.agent, record.source = request.target, request.headers.get("user-agent", ""), request.peer
-        if record.choice.level >= REQUEST and request.body:
-            record.request = decoded(request.headers.get("content-type", ""), request.body)
+        if request.body and (record.choice.level >= REQUEST or action.verb in ("create", "update")):
+            record.take(decoded(request.headers.get("content-type", ""), request.body))
         self.note(record, "RequestReceived")
         return record
 

@@ -37,6 +37,17 @@ class Record:
     impersonated: User | None = None
     annotations: dict[str, str] = field(default_factory=dict)
     request: Any = None
+    reference: dict[str, str] = field(default_factory=dict)
+    """Of the object that was sent: uid and resourceVersion, and its name where the path does not say it."""
+
+    def take(self, body: Any) -> None:
+        """Takes down what was sent, or only which object it is, as the level says."""
+        if self.choice.level >= REQUEST:
+            self.request = body
+        metadata = body.get("metadata") if isinstance(body, dict) else None
+        if isinstance(metadata, dict) and self.action.verb in ("create", "update"):
+            known = {name: metadata.get(name) for name in ("name", "uid", "resourceVersion")}
+            self.reference = {name: value for name, value in known.items() if isinstance(value, str) and value}
 
     def decided(self, decision: Decision, user: User) -> None:
         """Takes down what the authorizer said, and as whom the request is carried out."""
@@ -72,8 +83,9 @@ class Record:
     def _reference(self, response: Any) -> Object:
         action = self.action
         reference = {
-            "resource": action.resource, "namespace": action.namespace, "name": action.name or _name(self.request) or _name(response),
-            "apiGroup": action.group, "apiVersion": action.version, "subresource": action.subresource}
+            "resource": action.resource, "namespace": action.namespace, "name": action.name or self.reference.get("name") or _name(response),
+            "uid": self.reference.get("uid"), "apiGroup": action.group, "apiVersion": action.version,
+            "resourceVersion": self.reference.get("resourceVersion"), "subresource": action.subresource}
         return {key: value for key, value in reference.items() if value}
 
     def _shown(self, obj: Any) -> Any:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tiffin.apiserver.audit.auditor import Auditor
-from tiffin.apiserver.audit.event import REQUEST, RESPONSE, Record
+from tiffin.apiserver.audit.event import RESPONSE, Record
 from tiffin.apiserver.authz.attributes import Attributes
 from tiffin.apiserver.local import LocalClient
 from tiffin.client.client import ObjectList, PatchType, WatchEvent
@@ -63,8 +63,7 @@ class AuditedClient(LocalClient):
         record = self._auditor.record(action, str(uuid.uuid4()), datetime.now(UTC))
         if record is not None:
             record.agent, record.source = self._agent, "127.0.0.1"
-            if record.choice.level >= REQUEST:
-                record.request = body
+            record.take(body)
             self._auditor.note(record, "RequestReceived")
         return record
 
