@@ -235,3 +235,10 @@ def test_the_holder_of_a_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert f"(pid {os.getpid()})" in holder("TCP", taken.getsockname()[1])
     assert holder("TCP", 1) == "another process"
+
+
+async def test_what_others_say_of_a_service_that_waits_stays() -> None:
+    async with stage(node("s", "100.64.0.1", **{"tiffin.dev/simulated": ""})) as rig:
+        rig.client.put(SERVICES, service("web", rig.port) | {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}})
+        await rig.until(lambda: bool(rig.events()))
+        assert rig.ingress() == [{"ip": "192.0.2.1"}]

@@ -131,7 +131,8 @@ class LoadBalancer:
         if key not in wanted.routes:
             if key in wanted.waiting:
                 self._tell(key, service, *wanted.waiting[key])
-            await self._write(service, [], held=False)
+            if FINALIZER in _finalizers(service):  # what others wrote of a Service we never served is theirs
+                await self._write(service, [], held=False)
             return True
         route = wanted.routes[key]
         if key in self._opened:
