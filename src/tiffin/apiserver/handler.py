@@ -31,6 +31,7 @@ from tiffin.apiserver.negotiate import PLAIN, Form, negotiate
 from tiffin.apiserver.paths import Paths
 from tiffin.apiserver.render import respond
 from tiffin.apiserver.resources import Resources
+from tiffin.apiserver.warningheaders import warning_headers
 from tiffin.apiserver.user import User
 from tiffin.machinery import errors
 from tiffin.machinery.errors import ApiError
@@ -207,7 +208,7 @@ class ApiServer:
             headers["X-Kubernetes-Pf-Flowschema-Uid"] = context.flow.schema.uid
             headers["X-Kubernetes-Pf-Prioritylevel-Uid"] = context.flow.level.uid
         if context.warnings:
-            response.repeated_headers += tuple(("Warning", f"299 - {quoted(text)}") for text in dict.fromkeys(context.warnings))
+            response.repeated_headers += warning_headers(context.warnings)
         info = context.info
         known = info.is_resource and self.resources.registry.lookup(*info.resource) is not None
         long_running = response.stream is not None or response.upgrade is not None
@@ -216,9 +217,3 @@ class ApiServer:
             access.info(
                 "%s %s %d %.1fms user=%s audit=%s", request.method, request.raw_path, response.status, seconds * 1000,
                 context.user.name, context.audit_id)
-
-
-def quoted(text: str) -> str:
-    """A warn-text: quoted, escaped, without control characters (RFC 7234, 5.5)."""
-    clean = "".join(c for c in text if c >= " " and c != "\x7f")
-    return '"' + clean.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -164,6 +164,25 @@ def test_attack_17_a_node_updates_itself(subresource: str, new: Object, old: Obj
     assert attempt(plugin(), "UPDATE", NODES, new, old, NODE, subresource) == told
 
 
+@pytest.mark.parametrize(
+    ("ranges", "told"),
+    [
+        (["10.244.1.0/24"], ""),
+        (["10.244.0.0/24"], 'node "n1" is not allowed to take the pod range of node "n2"'),
+        (["10.244.1.0/24", "10.244.0.0/16"], 'node "n1" is not allowed to take the pod range of node "n2"'),
+        (["2001:db8::/64"], ""),
+        (["nonsense"], ""),
+    ],
+)
+def test_attack_17_a_node_takes_no_other_nodes_pod_addresses(ranges: list[str], told: str) -> None:
+    reader = MemoryReader()
+    reader.put(NODES, named("n1", spec={}))
+    reader.put(NODES, named("n2", spec={"podCIDRs": ["10.244.0.0/24"]}))
+    claiming = named("n1", spec={"podCIDRs": ranges})
+    for old in (None, named("n1", spec={})):
+        assert attempt(NodeRestriction(reader), NODES, claiming, old, user=NODE) == (f'nodes "n1" is forbidden: {told}' if told else "")
+
+
 def test_which_labels_are_a_kubelets() -> None:
     allowed = {"kubernetes.io/os", "topology.kubernetes.io/zone", "kubelet.kubernetes.io/x", "a.node.kubernetes.io/x", "example.com/x", "x"}
     assert forbidden_labels(allowed) == []

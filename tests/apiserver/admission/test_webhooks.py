@@ -9,6 +9,7 @@ import pytest
 
 from tests.apiserver.hook_server import Hook, as_json, hook_server, reviewed
 from tests.apiserver.inprocess import JSON_PATCH, Answer, InProcess
+from tiffin.apiserver import servicedial
 from tiffin.machinery.object import Object
 from tiffin.net.pki import Pki
 
@@ -132,6 +133,24 @@ async def test_warnings_reach_the_client(api: InProcess, pki: Pki) -> None:
     async with hook_server(pki, lambda review: reviewed(review, warnings=["think twice"])) as hook:
         await configure(api, "Validating", webhook(hook))
         assert (await api.post(MAPS, config_map())).warnings == ('299 - "think twice"',)
+
+
+async def test_a_webhook_behind_a_service(api: InProcess, pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The endpoint of the Service is dialled, under the Service's name; here the pod's address stands for the loopback socket."""
+    monkeypatch.setattr(servicedial, "checked_address", lambda address: {"10.1.2.3": "127.0.0.1"}[address])
+    async with hook_server(pki, lambda review: reviewed(review, False, status={"message": "no"})) as hook:
+        service = {"namespace": "default", "name": "hook", "path": "/check"}
+        await configure(api, "Validating", webhook(hook, clientConfig={"service": service, "caBundle": hook.ca_bundle}))
+        asked = 'failed calling webhook "a.example.com": failed to call webhook: Post "https://hook.default.svc:443/check?timeout=10s": '
+        assert (await api.post(MAPS, config_map())).message == f'Internal error occurred: {asked}service "hook" not found'
+        ports = [{"name": "https", "port": 443, "targetPort": hook.port}]
+        await api.made("/api/v1/namespaces/default/services", {"metadata": {"name": "hook"}, "spec": {"ports": ports}})
+        assert (await api.post(MAPS, config_map())).message == f'Internal error occurred: {asked}no endpoints available for service "hook"'
+        await api.made("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", {
+            "metadata": {"name": "hook-1", "labels": {"kubernetes.io/service-name": "hook"}}, "addressType": "IPv4",
+            "ports": [{"name": "https", "port": hook.port}], "endpoints": [{"addresses": ["10.1.2.3"]}]})  # fmt: skip
+        assert (await api.post(MAPS, config_map())).message == 'admission webhook "a.example.com" denied the request: no'
+        assert hook.targets == ["/check?timeout=10s"]
 
 
 BROKEN: list[tuple[Any, str]] = [
