@@ -53,7 +53,7 @@ async def run_node(config: AgentConfig, clients: NodeClients, network: NodeNetwo
     shared = Caches(clients.network, clock.now, clock.sleep)
     services = shared.add(SERVICES)
     names = NameServer(dns_config(config, network), shared, clock)
-    proxy = Proxy(proxy_config(config, network), shared, clock, Nft())
+    proxy = Proxy(proxy_config(config, network, site), shared, clock, Nft())
     async with asyncio.TaskGroup() as parts:
         parts.create_task(shared.run(), name="watches of the network parts")
         parts.create_task(run_agent(config, clients.node, services, [names.metrics.text]), name="kubelet")
@@ -70,9 +70,11 @@ def dns_config(config: AgentConfig, network: NodeNetwork) -> DnsConfig:
     )
 
 
-def proxy_config(config: AgentConfig, network: NodeNetwork) -> ProxyConfig:
-    """The proxy's part of what the node is told."""
-    return ProxyConfig(node_name=config.node_name, service_cidrs=(network.services,), node_local_addresses=config.cluster_dns)
+def proxy_config(config: AgentConfig, network: NodeNetwork, site: Site) -> ProxyConfig:
+    """The proxy's part of what the node is told. The host's own listener asks whom a service lets in before it calls a node."""
+    return ProxyConfig(
+        node_name=config.node_name, service_cidrs=(network.services,), node_local_addresses=config.cluster_dns, trusted_forwarders=(site.router,),
+    )
 
 
 async def _keep_running(what: str, run: Callable[[], Awaitable[None]], clock: Clock) -> None:
