@@ -63,14 +63,14 @@ class Site:
 
 def wanted(site: Site, nodes: Iterable[Object], links: Iterable[IPv4Network]) -> dict[str, str]:
     """Routes by destination (CIDR), each with the address it goes via. `links` are the networks this machine is on."""
-    behind, on_link = (IPv4Network(site.bridged) if site.bridged else None), list(links)
+    behind, on_link, all_pods = (IPv4Network(site.bridged) if site.bridged else None), list(links), IPv4Network(site.pods)
     routes = {site.bridged: site.router} if site.place is Place.REMOTE and site.bridged else {}
     for node in nodes:
         address, ranges = _address(node), dig(node, "spec", "podCIDRs", default=())
         if address is None or name_of(node) == site.node:
             continue
         for pods in ranges:
-            if ":" not in pods and (via := _via(site, address, behind, on_link)):
+            if _is_part(pods, all_pods) and (via := _via(site, address, behind, on_link)):
                 routes[pods] = via
     return routes
 
@@ -89,9 +89,21 @@ def _via(site: Site, address: IPv4Address, behind: IPv4Network | None, links: li
 
 def _address(node: Object) -> IPv4Address | None:
     for each in dig(node, "status", "addresses", default=()):
-        if each.get("type") == "InternalIP" and ":" not in each.get("address", ":"):
-            return IPv4Address(each["address"])
+        if each.get("type") == "InternalIP":
+            try:
+                return IPv4Address(each.get("address", ""))
+            except ValueError:  # of the other family, or what its agent made up
+                continue
     return None
+
+
+def _is_part(cidr: str, whole: IPv4Network) -> bool:
+    """A node gets routes to a part of the pods' range, whatever its Node says."""
+    try:
+        network = IPv4Network(cidr)
+    except ValueError:
+        return False
+    return network.subnet_of(whole) and network.prefixlen > whole.prefixlen
 
 
 class Routes:

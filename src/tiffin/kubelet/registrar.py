@@ -63,6 +63,7 @@ class Registrar:
                 return
             except (ApiError, OSError) as error:
                 log.warning("node %s not registered yet: %s", self._config.node_name, error)
+                self._cidr = ""  # if that is what was wrong, another range is assigned
                 await self._clock.sleep(RETRY)
 
     async def _register_again(self) -> None:

@@ -179,8 +179,10 @@ def test_attack_17_a_node_takes_no_other_nodes_pod_addresses(ranges: list[str], 
     reader.put(NODES, named("n1", spec={}))
     reader.put(NODES, named("n2", spec={"podCIDRs": ["10.244.0.0/24"]}))
     claiming = named("n1", spec={"podCIDRs": ranges})
-    for old in (None, named("n1", spec={})):
-        assert attempt(NodeRestriction(reader), NODES, claiming, old, user=NODE) == (f'nodes "n1" is forbidden: {told}' if told else "")
+    assert attempt(NodeRestriction(reader), "CREATE", NODES, claiming, user=NODE) == told
+    assert attempt(NodeRestriction(reader), "UPDATE", NODES, claiming, named("n1", spec={}), NODE) == told
+    single = named("n1", spec={"podCIDR": ranges[-1]})
+    assert attempt(NodeRestriction(reader), "CREATE", NODES, single, user=NODE) == told
 
 
 def test_which_labels_are_a_kubelets() -> None:

@@ -3,6 +3,7 @@
 Allow-lists, on create as on update. A node
 * makes only its own Node, without owners, configSource or labels beyond the kubelet's; and never changes its taints, owners or
   other labels (CVE-2025-5187),
+* claims no range of pod addresses that overlaps another node's: traffic follows these ranges (beyond what Kubernetes checks),
 * makes only mirror pods of itself that refer to no other object (CVE-2025-4563); deletes, evicts and reports only its own pods,
 * touches only its own lease, CSINode and resource slices, and of claims only what resizing changes,
 * gets only tokens bound to a pod of its own, for audiences that pod uses; requests only certificates for itself.
@@ -12,6 +13,7 @@ Source: Kubernetes documentation "Admission Control", NodeRestriction; KEP-279, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from tiffin.apiserver.admission.attributes import CREATE, DELETE, UPDATE, AdmissionAttributes, forbidden
@@ -177,10 +179,19 @@ class NodeRestriction(Plugin):
             raise forbidden(a, obj, f"node {shown(node)} is not allowed to modify node {shown(name)}")
         if obj is None:
             return
+        if _ranges(obj) != _ranges(old or {}):
+            self._check_ranges(a, node, obj)
         if old is None:
             self._new_node(a, node, obj)
         else:
             self._changed_node(a, node, obj, old)
+
+    def _check_ranges(self, a: AdmissionAttributes, node: str, obj: Object) -> None:
+        claimed = [network for network in map(_network, _ranges(obj)) if network]
+        for other in self._reader.list(_NODES) if claimed else ():
+            taken = [network for network in map(_network, _ranges(other)) if network]
+            if name_of(other) != node and any(x.version == y.version and x.overlaps(y) for x in claimed for y in taken):
+                raise forbidden(a, obj, f"node {shown(node)} is not allowed to take the pod range of node {shown(name_of(other))}")
 
     @staticmethod
     def _new_node(a: AdmissionAttributes, node: str, obj: Object) -> None:
@@ -247,6 +258,19 @@ class NodeRestriction(Plugin):
             raise forbidden(a, obj, f"unable to parse csr: {error}") from error
         if name != f"{NODE_PREFIX}{node}":
             raise forbidden(a, obj, f"can only create a node CSR with CN={NODE_PREFIX}{node}")
+
+
+def _ranges(node: Object) -> set[str]:
+    """What the Node says its pods' addresses are, in either field."""
+    return {*dig(node, "spec", "podCIDRs", default=()), dig(node, "spec", "podCIDR", default="")} - {""}
+
+
+def _network(cidr: str) -> IPv4Network | IPv6Network | None:
+    """None for what validation will refuse."""
+    try:
+        return ip_network(cidr, strict=False)
+    except ValueError:
+        return None
 
 
 _FORBIDDEN_SOURCES = (
