@@ -244,7 +244,7 @@ class _UdpClient(asyncio.DatagramProtocol):
         self._heard = self._loop.time()
         self._answer(data)
 
-    def error_received(self, error: OSError) -> None:
+    def error_received(self, error: Exception) -> None:
         """Nobody listens at that node; the next datagram tries another."""
         self.close()
 

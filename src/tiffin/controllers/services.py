@@ -13,6 +13,7 @@ from tiffin.runtime.controller import View
 
 SERVICE_NAME = "kubernetes.io/service-name"
 HEADLESS = "service.kubernetes.io/headless"
+FEW = 200
 TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
@@ -43,8 +44,14 @@ def pods_of(service: Object, view: View) -> Sequence[Object]:
     if not selector:
         return ()
     namespace = namespace_of(service)
-    candidates = min((view.by_index(PODS, "label", f"{namespace}/{label}={value}") for label, value in selector.items()), key=len)
-    return sorted((pod for pod in candidates if selector.items() <= labels_of(pod).items()), key=key_of)
+    candidates: Sequence[Object] | None = None
+    for label, value in selector.items():
+        found = view.by_index(PODS, "label", f"{namespace}/{label}={value}")
+        if candidates is None or len(found) < len(candidates):
+            candidates = found
+        if len(candidates) <= FEW:  # a label that many others have need not be looked at
+            break
+    return sorted((pod for pod in candidates or () if selector.items() <= labels_of(pod).items()), key=key_of)
 
 
 def services_of(pod: Object, view: View) -> Iterator[Object]:
