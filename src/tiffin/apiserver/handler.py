@@ -31,8 +31,8 @@ from tiffin.apiserver.negotiate import PLAIN, Form, negotiate
 from tiffin.apiserver.paths import Paths
 from tiffin.apiserver.render import respond
 from tiffin.apiserver.resources import Resources
-from tiffin.apiserver.warningheaders import warning_headers
 from tiffin.apiserver.user import User
+from tiffin.apiserver.warningheaders import warning_headers
 from tiffin.machinery import errors
 from tiffin.machinery.errors import ApiError
 from tiffin.machinery.selectors import SelectorError, parse_field_selector
