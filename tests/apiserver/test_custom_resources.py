@@ -291,3 +291,10 @@ async def test_wrong_types_never_break_the_server(api: InProcess) -> None:
                 assert answer.status in (200, 201, 422), (field, value, answer.text)
             await api.delete(f"{V1}/n")
         assert (await api.patch(f"{V1}/w", {"spec": value})).status in (200, 422)
+
+
+async def test_a_status_has_its_defaults_from_the_beginning(api: InProcess) -> None:
+    status = {"type": "object", "default": {"observed": -1}, "properties": {"observed": {"type": "integer"}}}
+    await define(api, version("v1", {"type": "object", "properties": {"spec": {"type": "object"}, "status": status}}, True, subresources={"status": {}}))
+    assert (await api.made(V1, {**widget(), "status": {"observed": 9}}))["status"] == {"observed": -1}
+    assert (await api.get(f"{V1}/w")).object["status"] == {"observed": -1}

@@ -39,6 +39,13 @@ def _escaped(code: int) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def go_number(value: float) -> str:
+    """A number as Go's `%v` prints it."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        return str(int(value))
+    return repr(value)
+
+
 def shown(value: Any) -> str:
     """A value as Go prints it in an error: text quoted, null as null, containers as JSON (which escapes what HTML would)."""
     if isinstance(value, str):
@@ -46,7 +53,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
-        return str(value)
+        return go_number(value)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_HTML_ESCAPES)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tiffin.machinery.structural.values import Validator, go_number
+from tiffin.machinery.field import go_number
+from tiffin.machinery.structural.values import Validator
 
 TEXT, NUMBER, WHOLE = {"type": "string"}, {"type": "number"}, {"type": "integer"}
 A_OR_B = {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "oneOf": [{"required": ["a"]}, {"required": ["b"]}]}
@@ -74,8 +75,9 @@ LISTS = {"map": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": 
     ("map", [{"k": "a", "v": 50}], [{"k": "b", "v": 1}, {"k": "a", "v": 50}], []),
     ("map", [{"k": "a", "v": 50}], [{"k": "b", "v": 50}], ["l[0].v"]),
     ("map", [{"k": "a", "v": 50}], [{"k": "a", "v": 51}], ["l[0].v"]),
-    ("none", [{"v": 50}], [{"v": 50}, {"v": 60}], ["l[1].v"]),
-    ("set", [{"v": 50}], [{"v": 50}], ["l[0].v"]),
+    ("none", [{"v": 50}], [{"v": 50}, {"v": 60}], ["l[0].v", "l[1].v"]),
+    ("none", [{"v": 50}, {"v": 1}], [{"v": 50}, {"v": 1}], []),
+    ("set", [{"v": 50}], [{"v": 50}], []),
 ])
 def test_unchanged_items_pass(kind: str, old: list[Any], new: list[Any], fields: list[str]) -> None:
     items = {"type": "object", "properties": {"k": TEXT, "v": LIMITED}}
@@ -89,6 +91,6 @@ def test_an_unchanged_field_passes_and_a_new_one_does_not() -> None:
         "b: Invalid value: 50: b in body should be less than or equal to 10", "c: Required value"]
 
 
-@pytest.mark.parametrize(("number", "text"), [(1, "1"), (1.0, "1"), (0.5, "0.5"), (1e20, "100000000000000000000"), (1e21, "1e+21"), (0.00001, "1e-05")])
+@pytest.mark.parametrize(("number", "text"), [(1, "1"), (1.0, "1"), (0.5, "0.5"), (1e20, "100000000000000000000"), (1e21, "1e+21"), (0.00001, "1e-05"), (2**70, str(2**70))])
 def test_numbers_as_go_prints_them(number: float, text: str) -> None:
     assert go_number(number) == text

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from tiffin.api.kind import Column
+from tiffin.machinery.field import go_number
 from tiffin.machinery.jsonpath import PathError, compile_path
 from tiffin.machinery.object import Object
-from tiffin.machinery.structural.values import go_number
 from tiffin.machinery.table import age, name, since
 
 CREATED = ".metadata.creationTimestamp"

@@ -124,6 +124,7 @@ class _Rules:
     def prepare_for_create(self, obj: Object, context: Context) -> None:
         if self.status:
             obj.pop("status", None)
+            self.structure.default(obj)  # what is not for clients to say may still have a default
         obj["metadata"]["generation"] = 1
 
     def prepare_for_update(self, new: Object, old: Object, context: Context) -> None:

@@ -6,7 +6,7 @@ list, enum, object. `check` also counts how much of a schema a value satisfied: 
 the one that satisfied most are told.
 
 Ratcheting: where the old value is known and the new one equals it, violations are passed over. Items of a list are compared with
-those of the same key (map) or the same place (no list type); items of sets and atomic lists never. Source: KEP-4008.
+those of the same key in lists of type map; all other lists are equal as a whole or not. Source: KEP-4008.
 """
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tiffin.machinery.cel.regex import RegexError, compile_regex
-from tiffin.machinery.field import FieldError, invalid, not_supported, required, too_long, too_many, type_invalid
+from tiffin.machinery.field import FieldError, go_number, invalid, not_supported, required, too_long, too_many, type_invalid
 from tiffin.machinery.structural.formats import text_format
 from tiffin.machinery.structural.lists import identity
 
@@ -31,15 +31,6 @@ class _Unknown:
 
 
 UNKNOWN = _Unknown()
-
-
-def go_number(value: float) -> str:
-    """A number as Go's `%v` prints a float64."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
-    if value == 0 or 1e-4 <= abs(value) < 1e21:
-        return str(int(value)) if float(value).is_integer() else repr(float(value))
-    return repr(float(value)).replace("e-0", "e-0") if value else "0"
 
 
 def json_type(value: Any) -> str:
@@ -356,11 +347,8 @@ def _is_multiple(value: float, factor: float) -> bool:
 
 def correlate(schema: dict[str, Any], old: Any, new: list[Any]) -> Callable[[int], Any]:
     """The function from the place of an item in `new` to its counterpart in the old list, UNKNOWN where it has none."""
-    kind = schema.get("x-kubernetes-list-type")
-    if old.__class__ is not list or kind in ("set", "atomic"):
+    if old.__class__ is not list or schema.get("x-kubernetes-list-type") != "map":
         return lambda index: UNKNOWN
-    if kind != "map":
-        return lambda index: UNKNOWN if index >= len(old) or old[index] is None else old[index]
     keys = schema.get("x-kubernetes-list-map-keys") or ()
     by_key = {_map_key(item, keys): item for item in reversed(old) if item.__class__ is dict}
     return lambda index: by_key.get(_map_key(new[index], keys), UNKNOWN) if new[index].__class__ is dict else UNKNOWN
@@ -371,17 +359,22 @@ def _map_key(item: dict[str, Any], keys: Any) -> bytes:
 
 
 def unchanged(schema: dict[str, Any], old: Any, new: Any) -> bool:
-    """Whether a value equals its old one as far as that can be told: all that is inside has to be described and correlated."""
+    """Whether a value equals its old one; of an object this can be told only where the schema describes all its fields."""
     if new.__class__ is list and old.__class__ is list:
-        if len(old) != len(new) or not new:
-            return len(old) == len(new)
         items = schema.get("items")
+        if schema.get("x-kubernetes-list-type") != "map" or items is None or len(old) != len(new):
+            return same(old, new)
         earlier = correlate(schema, old, new)
-        return items is not None and all((was := earlier(i)) is not UNKNOWN and unchanged(items, was, item) for i, item in enumerate(new))
+        return all((was := earlier(i)) is not UNKNOWN and unchanged(items, was, item) for i, item in enumerate(new))
     if new.__class__ is dict and old.__class__ is dict:
         if len(old) != len(new):
             return False
         properties, others = schema.get("properties") or {}, schema.get("additionalProperties")
         return all(
             key in old and isinstance(below := properties.get(key, others), dict) and unchanged(below, old[key], item) for key, item in new.items())
-    return old.__class__ is new.__class__ and bool(old == new)
+    return same(old, new)
+
+
+def same(old: Any, new: Any) -> bool:
+    """Whether two JSON values are equal, true and 1 being different."""
+    return old == new and identity(old) == identity(new)
