@@ -137,7 +137,8 @@ async def test_parameters_of_an_unknown_kind(api: InProcess) -> None:
     kind = {"apiVersion": "rules.example.com/v1", "kind": "Limit"}
     binding = {"paramRef": {"name": "x", "parameterNotFoundAction": "Allow"}}
     await policy(api, "Validating", [{"expression": "params.x == 1"}], paramKind=kind, binding=binding)
-    assert "paramKind kind `rules.example.com/v1, Kind=Limit` not known" in (await api.post(MAPS, config_map())).message
+    missing = "failed to configure policy: failed to find resource referenced by paramKind: 'rules.example.com/v1, Kind=Limit'"
+    assert (await api.post(MAPS, config_map())).message == f"configmaps \"m\" is forbidden: ValidatingAdmissionPolicy 'p' denied request: {missing}"
 
 
 async def test_who_refers_to_parameters_has_to_be_able_to_read_them(api: InProcess) -> None:

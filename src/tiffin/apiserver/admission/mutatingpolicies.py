@@ -54,7 +54,7 @@ class MutatingPolicies(Plugin):
             program = self._policies.program(match.policy)
             parameters = self._policies.parameters(match, a, obj)
         except Unusable as problem:
-            return [f"failed to configure binding: {problem}"]
+            return [problem.message]
         problems: list[str] = []
         for params in parameters:
             key = "/".join((match.policy.name, match.binding.name, namespace_of(params or {}), name_of(params or {})))

@@ -32,7 +32,20 @@ Compiled = TypeVar("Compiled")
 
 
 class Unusable(Exception):
-    """Something of a policy or binding cannot be used; the text says what."""
+    """Something of a binding cannot be used; the text says what."""
+
+    whose = "binding"
+
+    @property
+    def message(self) -> str:
+        """What a refusal says."""
+        return f"failed to configure {self.whose}: {self}"
+
+
+class UnusablePolicy(Unusable):
+    """It is the policy itself, whatever its bindings."""
+
+    whose = "policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +155,7 @@ class Policies(Generic[Compiled]):
             try:
                 program = self._programs[policy.identity] = self._compile(policy.spec)
             except CompilationError as error:
-                raise Unusable(f"compilation failed: {error}") from error
+                raise UnusablePolicy(f"compilation failed: {error}") from error
         return program
 
     @property
@@ -158,11 +171,13 @@ class Policies(Generic[Compiled]):
     def parameters(self, match: Match[Compiled], a: AdmissionAttributes, obj: Object | None) -> list[Object | None]:
         """The parameters to evaluate with, one after another; [None] where the policy has none. Raises Unusable."""
         kind, reference = match.policy.spec.get("paramKind"), match.binding.spec.get("paramRef")
-        if kind is None or reference is None:
+        if kind is None:
             return [None]
         served = _served(self._equivalents.registry, kind)
         if served is None:
-            raise Unusable(f"paramKind kind `{_shown(kind)}` not known")
+            raise UnusablePolicy(f"failed to find resource referenced by paramKind: '{_shown(kind)}'")
+        if reference is None:
+            return [None]
         namespace = reference.get("namespace") or ""
         if served.kind.namespaced:
             namespace = namespace or namespace_of_request(a, obj)

@@ -37,6 +37,7 @@ class Denial(NamedTuple):
     position: int = 0
     is_fault: bool = False
     """Something of the policy itself is wrong: refused whatever the binding's actions are."""
+    names_binding: bool = True
 
 
 class ValidatingPolicies(Plugin):
@@ -74,7 +75,7 @@ class ValidatingPolicies(Plugin):
             parameters = self._policies.parameters(match, a, obj)
         except Unusable as problem:
             if match.policy.fails:
-                yield Denial(f"failed to configure binding: {problem}", is_fault=True)
+                yield Denial(problem.message, is_fault=True, names_binding=problem.whose == "binding")
             return
         bindings = self._policies.evaluator.bindings(a, match.seen)
         for params in parameters:
@@ -95,7 +96,8 @@ def _program(spec: Object) -> ValidatingProgram:
 
 
 def _worded(match: Match[Any], denial: Denial) -> str:
-    return f"ValidatingAdmissionPolicy '{match.policy.name}' with binding '{match.binding.name}' denied request: {denial.message}"
+    binding = f" with binding '{match.binding.name}'" if denial.names_binding else ""
+    return f"ValidatingAdmissionPolicy '{match.policy.name}'{binding} denied request: {denial.message}"
 
 
 def _noted(match: Match[Any], denial: Denial, actions: list[str]) -> Object:
