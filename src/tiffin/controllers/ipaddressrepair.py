@@ -7,7 +7,7 @@ Source: Kubernetes' repair loop of cluster addresses, as documented and observed
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 
