@@ -35,6 +35,7 @@ IMAGES_INTERVAL = timedelta(minutes=1)
 PRESSURE_STAYS = timedelta(minutes=5)
 """How long a pressure is reported after it was last seen."""
 RETRY = 1.0
+_REFUSALS = 403, 422
 LEASE_SHARE = 0.25
 
 
@@ -63,7 +64,8 @@ class Registrar:
                 return
             except (ApiError, OSError) as error:
                 log.warning("node %s not registered yet: %s", self._config.node_name, error)
-                self._cidr = ""  # if that is what was wrong, another range is assigned
+                if isinstance(error, ApiError) and error.code in _REFUSALS:
+                    self._cidr = ""  # perhaps another node has the range by now: then another one is assigned
                 await self._clock.sleep(RETRY)
 
     async def _register_again(self) -> None:
