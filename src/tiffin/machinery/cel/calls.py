@@ -8,11 +8,12 @@ from tiffin.machinery.cel import operators
 from tiffin.machinery.cel.ast import Call, Node
 from tiffin.machinery.cel.closures import Code
 from tiffin.machinery.cel.errors import CostExceeded
-from tiffin.machinery.cel.functions import choose
+from tiffin.machinery.cel.functions import Implementation, Overload, choose
 from tiffin.machinery.cel.loops import Frame
 from tiffin.machinery.cel.runtimecost import Cost
-from tiffin.machinery.cel.values import INT_MAX, INT_MIN
+from tiffin.machinery.cel.values import INT_MAX, INT_MIN, Duration, Timestamp, Uint
 
+_CLASSES: dict[str, type] = {"string": str, "int": int, "bool": bool, "double": float, "uint": Uint, "bytes": bytes, "timestamp": Timestamp, "duration": Duration}
 _TOTAL = frozenset(("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "_+_", "_-_", "_*_", "_/_", "_%_", "-_", "@in", "_[_]", "_[?_]", "dyn", "type"))
 """Functions whose implementation looks at the types of its arguments itself."""
 
@@ -119,22 +120,32 @@ def invocation(node: Call, codes: list[Code]) -> Code:
         return lambda frame: call(operand(frame))
     if len(codes) == 0:
         return lambda frame: call()
+    pick = _chooser(name, overloads)
 
     def invoke(frame: Frame) -> Any:
         values = tuple([code(frame) for code in codes])
-        return choose(name, overloads, values)(*values)
+        return pick(values)(*values)
     return invoke
+
+
+def _chooser(name: str, overloads: tuple[Overload, ...]) -> Callable[[tuple[Any, ...]], Implementation]:
+    """How to find the implementation for values: quickly when they are as the only overload says, by looking at all of them otherwise."""
+    expected = tuple(_CLASSES.get(type_.kind) for type_ in overloads[0].params)
+    if len(overloads) > 1 or None in expected:
+        return lambda values: choose(name, overloads, values)
+    first = overloads[0].call
+    return lambda values: first if tuple(map(type, values)) == expected else choose(name, overloads, values)
 
 
 def charged_invocation(node: Call, codes: list[Code], cost: Cost) -> Code:
     """Call a function after its arguments have told what it costs: what costs too much is not even begun."""
     name, overloads = node.function, tuple(node.overloads)
     total = name in _TOTAL and len({overload.call for overload in overloads}) == 1
-    call = overloads[0].call
+    call, pick = overloads[0].call, _chooser(name, overloads)
 
     def invoke(frame: Frame) -> Any:
         values = tuple([code(frame) for code in codes])
-        chosen = call if total else choose(name, overloads, values)
+        chosen = call if total else pick(values)
         frame[0] -= cost(values)
         if frame[0] < 0:
             raise CostExceeded

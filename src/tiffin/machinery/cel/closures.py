@@ -12,8 +12,8 @@ from tiffin.machinery.cel import loops, operators
 from tiffin.machinery.cel.errors import EvaluationError
 from tiffin.machinery.cel.functions import no_overload
 from tiffin.machinery.cel.loops import Frame
-from tiffin.machinery.cel.types import Type, unwrapped
-from tiffin.machinery.cel.values import NONE, Optional
+from tiffin.machinery.cel.types import Field, Type, unwrapped
+from tiffin.machinery.cel.values import NONE, Optional, TypedObject
 
 Code = Callable[[Frame], Any]
 
@@ -39,22 +39,31 @@ def variable(slot: int) -> Code:
 def selection(operand: Code, type_: Type, name: str) -> Code:
     """`operand.name`. In objects with a type a field that is null is absent; in maps null is a value."""
     field = type_.fields.get(name) if type_.kind == "struct" and type_.fields else None
-    if field is not None and type_.adapt is None and field.type.adapt is None:
-        key = field.key
-    elif type_.kind in ("map", "dyn"):
-        key = name
-    else:
-        return lambda frame: operators.field(operand(frame), name)
-
-    nullable = field is None
+    if field is not None:
+        return _field(operand, field, name)
 
     def select(frame: Frame) -> Any:
         value = operand(frame)
         if type(value) is dict:
-            found = value.get(key, loops.UNSET)
-            if found is loops.UNSET or (found is None and not nullable):
+            try:
+                return value[name]
+            except KeyError:
+                raise EvaluationError(f"no such key: {name}") from None
+        return operators.field(value, name)
+    return select
+
+
+def _field(operand: Code, field: Field, name: str) -> Code:
+    key, adapt = field.key, field.type.adapt
+
+    def select(frame: Frame) -> Any:
+        value = operand(frame)
+        kind = type(value)
+        if kind is dict or (kind is TypedObject and adapt is None):
+            found = value.get(key) if kind is dict else value.raw.get(key)
+            if found is None:
                 raise EvaluationError(f"no such key: {name}")
-            return found
+            return found if adapt is None else adapt(found)
         return operators.field(value, name)
     return select
 
@@ -66,9 +75,10 @@ def presence(operand: Code, type_: Type, name: str) -> Code:
 
     def has(frame: Frame) -> bool:
         value = operand(frame)
-        if type(value) is not dict:
-            return operators.has_field(value, name)
-        return key in value if field is None else value.get(key) is not None
+        kind = type(value)
+        if kind is dict:
+            return key in value if field is None else value.get(key) is not None
+        return value.raw.get(key) is not None if kind is TypedObject and field else operators.has_field(value, name)
     return has
 
 

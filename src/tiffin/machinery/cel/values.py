@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from tiffin.machinery.cel.errors import CostExceeded, EvaluationError
 from tiffin.machinery.cel.types import BOOL, BYTES, DOUBLE, DURATION, INT, LIST, MAP, NULL, STRING, TIMESTAMP, UINT, Type, type_of
@@ -24,13 +24,6 @@ class Uint(int):
     """An unsigned 64-bit integer."""
 
     __slots__ = ()
-
-
-@runtime_checkable
-class Opaque(Protocol):
-    """A value of a library. Equality is Python's."""
-
-    cel_type: Type
 
 
 class Duration(int):
