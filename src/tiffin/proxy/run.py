@@ -48,6 +48,7 @@ class Proxy:
         self._plans: dict[Key, ServicePlan] = {}
         self._health_plans: dict[Key, ServicePlan] = {}
         self._udp: dict[FrontKey, frozenset[Target]] = {}
+        self._flows_failed = False
         self._told: dict[Key, frozenset[tuple[str, str]]] = {}
         self._health = HealthPorts()
         self._families: set[str] = set()
@@ -185,9 +186,17 @@ class Proxy:
             self._families.add(family)
 
     async def _forget_flows(self, flows: dict[FrontKey, frozenset[Target]]) -> None:
-        if flows:
+        """What fails is tried again with the next change: services are up to date without it."""
+        if not flows:
+            return
+        try:
             await asyncio.to_thread(conntrack.forget_stale, flows)
-            self._udp = {}
+        except OSError as error:
+            if not self._flows_failed:
+                log.warning("UDP flows towards endpoints that have gone go on, as they cannot be removed: %s", error)
+            self._flows_failed = True
+        else:
+            self._udp, self._flows_failed = {}, False
 
     def _tell(self, key: Key, refused: frozenset[tuple[str, str]]) -> None:
         for slice, address in sorted(refused - self._told.get(key, frozenset())):
