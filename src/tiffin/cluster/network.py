@@ -86,7 +86,10 @@ def connect_machine(layout: Layout, ranges: Ranges) -> None:
 
 
 def disconnect_machine(layout: Layout, within: Sequence[str], protocol: int) -> None:
-    """What `connect_machine`, the routes and the pods' bridge have made."""
+    """What `connect_machine`, the routes, the proxy and the pods' bridge have made."""
+    from tiffin.proxy.nftables import cleanup
+
+    cleanup()
     with _iproute() as ip:
         _remove_link(ip, "cni0")
     set_routes({}, within, protocol)

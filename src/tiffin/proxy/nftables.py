@@ -117,6 +117,11 @@ def removed(families: Iterable[str] = FAMILIES) -> str:
     return "".join(f"table {family} {TABLE} {{ }}\ndelete table {family} {TABLE}\n" for family in families)
 
 
+def cleanup() -> None:
+    """Leaves nothing of ours in this network namespace. Raises `NftError`, and `OSError` when there is no nft."""
+    nft(removed(), "-f", "-")
+
+
 def items(family: str, listed: Iterable[Mapping[str, Any]], contents: Mapping[Item, str]) -> dict[Item, str] | None:
     """What a listing shows, as items; None when the table was not made by this edition, or somebody has taken rules out of it or added
     some. Rules are counted, not read: nft prints them differently from what it was given."""

@@ -19,7 +19,7 @@ from tiffin.proxy.config import ProxyConfig
 from tiffin.proxy.endpoints import Target, refused_addresses
 from tiffin.proxy.healthcheck import Health, HealthPorts
 from tiffin.proxy.ledger import Changes, Ledger, difference
-from tiffin.proxy.nftables import Nft, NftError, Tables
+from tiffin.proxy.nftables import NftError, Tables
 from tiffin.proxy.plan import FrontKey, ServicePlan, node_items, plan, rank, udp_changes
 from tiffin.proxy.policies import Policies
 from tiffin.proxy.policywatch import PolicyWatch
@@ -202,8 +202,3 @@ class Proxy:
         for slice, address in sorted(refused - self._told.get(key, frozenset())):
             log.warning("endpoint slice %s/%s: the address %s is no endpoint and is ignored", key.namespace, slice, address)
         self._told[key] = refused
-
-
-async def cleanup() -> None:
-    """Leaves nothing of the proxy in this network namespace. Raises `NftError`."""
-    await Nft().run(nftables.removed())
