@@ -314,3 +314,43 @@ async def test_validating_webhooks_are_asked_at_once(api: InProcess, pki: Pki) -
     async with hook_server(pki, together) as hook:
         await configure(api, "Validating", webhook(hook, "a.example.com"), webhook(hook, "b.example.com"))
         assert (await api.post(MAPS, config_map())).message == 'admission webhook "a.example.com" denied the request: no'
+
+
+WIDGETS = "/apis/example.com/v2/namespaces/default/widgets"
+
+
+def widget_definition(hook: Hook, **conversion: Any) -> Object:
+    """v1 has a size, v2 a length; the webhook of the tests converts."""
+    def version(name: str, field: str, storage: bool) -> Object:
+        spec = {"type": "object", "properties": {field: {"type": "integer"}}}
+        return {"name": name, "served": True, "storage": storage, "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}}
+
+    webhook = {"clientConfig": hook.url("/convert"), "conversionReviewVersions": ["v1"]}
+    spec = {"group": "example.com", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"}}
+    versions = [version("v1", "size", False), version("v2", "length", True)]
+    return {"metadata": {"name": "widgets.example.com"}, "spec": spec | {"versions": versions, "conversion": {"strategy": "Webhook", "webhook": webhook}}}
+
+
+def converting(review: Object) -> Any:
+    fields = {"example.com/v1": "size", "example.com/v2": "length"}
+    request = review["request"]
+    wanted = request["desiredAPIVersion"]
+    objects = [{**o, "apiVersion": wanted, "spec": {fields[wanted]: o["spec"][fields[o["apiVersion"]]]}} for o in request["objects"]]
+    response = {"uid": request["uid"], "result": {"status": "Success"}, "convertedObjects": objects}
+    return as_json({"apiVersion": review["apiVersion"], "kind": "ConversionReview", "response": response})
+
+
+async def test_custom_resources_are_shown_as_their_conversion_webhook_converts_them(api: InProcess, pki: Pki) -> None:
+    async with hook_server(pki) as hook:
+        patch = [{"op": "replace", "path": "/spec/size", "value": 7}]
+        hook.answer = lambda review: converting(review) if review["kind"] == "ConversionReview" else reviewed(review, patch=patch)
+        await api.made("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", widget_definition(hook))
+        async with asyncio.timeout(5):
+            while (await api.get(WIDGETS)).status != 200:
+                await asyncio.sleep(0)
+        rule = {"apiGroups": ["example.com"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["widgets"]}
+        await configure(api, "Mutating", webhook(hook, rule=rule))
+        made = await api.made(WIDGETS, {"apiVersion": "example.com/v2", "kind": "Widget", "metadata": {"name": "x"}, "spec": {"length": 1}})
+        (asked,) = (review["request"] for review in hook.seen if review["kind"] == "AdmissionReview")
+        assert asked["object"]["apiVersion"] == "example.com/v1" and asked["object"]["spec"] == {"size": 1}
+        assert made["apiVersion"] == "example.com/v2" and made["spec"] == {"length": 7}

@@ -9,18 +9,17 @@ import orjson
 
 from tiffin.api.admissionregistration.expressions import Scope
 from tiffin.apiserver.admission.evaluation import Bindings, Conditions, Failed, Variables, evaluated
-from tiffin.apiserver.admission.views import View
+from tiffin.apiserver.admission.views import View, decode, type_of
 from tiffin.machinery.cel import Budget, CelError, Program, json_of
 from tiffin.machinery.cel.library.mutation import misnamed
-from tiffin.machinery.decode import DecodeError, decode_object
+from tiffin.machinery.decode import DecodeError
 from tiffin.machinery.jsonpatch import TestFailed, apply_json_patch
 from tiffin.machinery.object import Object
 from tiffin.machinery.patch import PatchError
-from tiffin.machinery.schema import List, Map, Struct, Type, definition
+from tiffin.machinery.schema import List, Map, Struct, Type
 from tiffin.machinery.typed import TypedError, child_type, merge
 
 _FIELDS = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
-_SCALE = "io.k8s.api.autoscaling.v1.Scale"
 
 
 class MutatingProgram:
@@ -41,16 +40,17 @@ class MutatingProgram:
                 return None, []
         except Failed as failed:
             return None, [str(failed)]
-        type_, now, problems = seen.served.type if seen.served else definition(_SCALE), seen.obj, list[str]()
+        now, problems = seen.obj, list[str]()
         for patch_type, program in self._mutations:
             try:
-                now = self._after(patch_type, program, bindings(seen._replace(obj=now)), now, type_)
+                now = self._after(patch_type, program, bindings(seen._replace(obj=now)), seen._replace(obj=now))
             except Failed as failed:
                 problems.append(str(failed))
         return (now if now != seen.obj else None), problems
 
-    def _after(self, patch_type: str, program: Program, bindings: Bindings, obj: Object, type_: Type) -> Object:
+    def _after(self, patch_type: str, program: Program, bindings: Bindings, seen: View) -> Object:
         """The object after one mutation, a copy of its own; raises Failed."""
+        obj = seen.obj or {}
         budget = Budget()
         made = evaluated(program, self._variables.added(bindings, budget), budget)
         try:
@@ -59,10 +59,10 @@ class MutatingProgram:
             raise Failed(f"expression '{program.source}' resulted in error: {error}") from error
         if patch_type != "JSONPatch" and (wrong := misnamed(made)):
             raise Failed("type mismatch: " + "\n".join(wrong))
-        changed = _patched(obj, change) if patch_type == "JSONPatch" else _applied(obj, change, type_)
+        changed = _patched(obj, change) if patch_type == "JSONPatch" else _applied(obj, change, type_of(seen))
         changed = orjson.loads(orjson.dumps(changed))
         try:
-            decode_object(changed, type_)
+            decode(seen, changed)
         except DecodeError as error:
             raise Failed(str(error)) from error
         return changed  # type: ignore[no-any-return]

@@ -1,6 +1,7 @@
 """What a webhook or an admission policy gets to see of a request: the objects in the version it asked for, and the request itself.
 
-The old object is always the stored one the write is computed from, again on every retry (CVE-2021-25735). What is seen is read-only;
+Where custom resources are converted by a webhook, webhooks of admission get what it answers; expressions, which cannot wait, see the
+version of the request. The old object is always the stored one the write is computed from, again on every retry (CVE-2021-25735). What is seen is read-only;
 changes come back through `take`.
 Source: API reference, AdmissionRequest admission.k8s.io/v1.
 """
@@ -12,9 +13,15 @@ from typing import Any, NamedTuple
 from tiffin.apiserver.admission.attributes import AdmissionAttributes, replace_contents
 from tiffin.apiserver.admission.matching import namespace_of_request
 from tiffin.apiserver.registry import Registry, Served
+from tiffin.apiserver.storedform import Convert
 from tiffin.machinery import errors
+from tiffin.machinery.decode import decode_object
 from tiffin.machinery.field import invalid
 from tiffin.machinery.object import Object, Resource, name_of
+from tiffin.machinery.schema import Type, definition
+
+_SCALE = "io.k8s.api.autoscaling.v1.Scale"
+"""The only body that stands for an object in an update and can be changed."""
 
 
 class KindName(NamedTuple):
@@ -53,8 +60,44 @@ def view(registry: Registry, a: AdmissionAttributes, resource: Resource, obj: Ob
 def _in_version(served: Served, obj: Object | None) -> Object | None:
     if obj is None:
         return None
+    if served.form is not None and served.form.remote:
+        return obj  # in the request's own version, until `converted` has asked
     shown = served.from_stored(obj)
     return {**shown, "kind": served.kind.kind, "apiVersion": served.api_version}
+
+
+def type_of(seen: View) -> Type:
+    """The type of the view's objects."""
+    return seen.served.type if seen.served is not None else definition(_SCALE)
+
+
+def decode(seen: View, obj: Object) -> None:
+    """Brings what was made of a view's object into form, in place, as if a client had sent it. Raises DecodeError."""
+    if seen.served is not None:
+        seen.served.decode(obj)
+    else:
+        decode_object(obj, definition(_SCALE))
+
+
+async def converted(a: AdmissionAttributes, seen: View) -> View:
+    """The same with objects in the version of the view, where only a conversion webhook can bring them there."""
+    convert = _conversion(a, seen)
+    objects = [obj for obj in (seen.obj, seen.old) if obj is not None]
+    if convert is None or not objects:
+        return seen
+    found = iter(await convert([{**obj, "kind": seen.kind.kind, "apiVersion": a.requested.api_version} for obj in objects], seen.resource.api_version))
+    return seen._replace(obj=next(found) if seen.obj is not None else None, old=next(found) if seen.old is not None else None)
+
+
+async def returned(a: AdmissionAttributes, seen: View, changed: Object) -> Object:
+    """What was made of a converted view, in the request's own version."""
+    convert = _conversion(a, seen)
+    return changed if convert is None else (await convert([changed], a.requested.api_version))[0]
+
+
+def _conversion(a: AdmissionAttributes, seen: View) -> Convert | None:
+    form = seen.served.form if seen.served is not None else None
+    return form.family.convert if form is not None and form.remote and seen.resource != a.requested else None
 
 
 def take(a: AdmissionAttributes, seen: View, obj: Object, changed: Object) -> None:
@@ -65,6 +108,8 @@ def take(a: AdmissionAttributes, seen: View, obj: Object, changed: Object) -> No
     stored = seen.served.to_stored(changed) if seen.served else changed
     if seen.served:
         seen.served.kind.default(stored)
+        if seen.served.form is not None:
+            stored = {**stored, "apiVersion": a.requested.api_version}
     before = dict(obj.get("metadata") or {})
     _check_place(a, before, stored.get("metadata") or {}, seen.old is not None)
     replace_contents(obj, stored)

@@ -25,17 +25,16 @@ from tiffin.apiserver.admission.attributes import AdmissionAttributes, forbidden
 from tiffin.apiserver.admission.chain import ANY, Plugin
 from tiffin.apiserver.admission.matching import EXEMPT, GROUP, Criteria, Equivalents
 from tiffin.apiserver.admission.review import InvalidAnswer, Verdict, denial, review_of, verdict, version_for
-from tiffin.apiserver.admission.views import View, admission_request, name_in_request, take, view
+from tiffin.apiserver.admission.views import View, admission_request, converted, decode, name_in_request, returned, take, view
 from tiffin.apiserver.authz.attributes import Attributes, Decision
 from tiffin.apiserver.ports import Reader
 from tiffin.apiserver.webhooks.client import InvalidClientConfig, WebhookClient, WebhookError
 from tiffin.machinery import errors
-from tiffin.machinery.decode import DecodeError, decode_object
+from tiffin.machinery.decode import DecodeError
 from tiffin.machinery.field import shown
 from tiffin.machinery.jsonpatch import apply_json_patch
 from tiffin.machinery.object import Object, Resource, name_of
 from tiffin.machinery.patch import PatchError
-from tiffin.machinery.schema import definition
 
 if TYPE_CHECKING:
     from tiffin.apiserver.admission.evaluation import Conditions, Evaluator
@@ -193,7 +192,7 @@ class MutatingWebhooks(_Webhooks):
             seen = self._wanted(hook, a, obj, old) if rounds.is_called(self.word, hook.key) else None
             if seen is None:
                 continue
-            if await self._changed(hook, a, seen, obj):
+            if await self._changed(hook, a, await converted(a, seen), obj):
                 rounds.changed(self.word)
             if hook.spec.get("reinvocationPolicy") == "IfNeeded":
                 rounds.called(self.word, hook.key)
@@ -209,12 +208,12 @@ class MutatingWebhooks(_Webhooks):
         except CallFailed as failure:
             self._pass_over(hook, a, failure, place)
         else:
-            changed = bool(found.patch) and self._patch(hook, a, seen, obj, found.patch)
+            changed = bool(found.patch) and await self._patch(hook, a, seen, obj, found.patch)
         note = {"configuration": hook.configuration, "webhook": hook.name, "mutated": changed}
         a.annotations[f"mutation.webhook.admission.k8s.io/{place}"] = orjson.dumps(note).decode()
         return changed
 
-    def _patch(self, hook: Hook, a: AdmissionAttributes, seen: View, obj: Object | None, patch: list[Any]) -> bool:
+    async def _patch(self, hook: Hook, a: AdmissionAttributes, seen: View, obj: Object | None, patch: list[Any]) -> bool:
         if obj is None or seen.obj is None:
             words = "attempted to modify the object, which is not supported for this operation"
             raise errors.internal_error(f"admission webhook {shown(hook.name)} {words}")
@@ -223,14 +222,11 @@ class MutatingWebhooks(_Webhooks):
             if patched == seen.obj:
                 return False
             patched = orjson.loads(orjson.dumps(patched))  # the patch shares what it left alone
-            decode_object(patched, seen.served.type if seen.served else definition(_SCALE))
+            decode(seen, patched)
         except (PatchError, DecodeError) as error:
             raise errors.internal_error(str(error)) from error
-        take(a, seen, obj, patched)
+        take(a, seen, obj, await returned(a, seen, patched))
         return True
-
-
-_SCALE = "io.k8s.api.autoscaling.v1.Scale"
 
 
 class ValidatingWebhooks(_Webhooks):
@@ -254,6 +250,6 @@ class ValidatingWebhooks(_Webhooks):
 
     async def _checked(self, hook: Hook, a: AdmissionAttributes, seen: View) -> None:
         try:
-            await self._ask(hook, a, seen, False)
+            await self._ask(hook, a, await converted(a, seen), False)
         except CallFailed as failure:
             self._pass_over(hook, a, failure, f"round_0_index_{hook.index}")
