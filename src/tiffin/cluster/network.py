@@ -89,7 +89,8 @@ def disconnect_machine(layout: Layout, within: Sequence[str], protocol: int) -> 
     """What `connect_machine`, the routes, the proxy and the pods' bridge have made."""
     from tiffin.proxy.nftables import cleanup
 
-    cleanup()
+    if shutil.which("nft"):
+        cleanup()
     with _iproute() as ip:
         _remove_link(ip, "cni0")
     set_routes({}, within, protocol)
