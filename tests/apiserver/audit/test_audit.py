@@ -224,7 +224,6 @@ async def test_the_file_is_rotated_by_size_and_private(tmp_path: Path) -> None:
     log = LogFile(str(path), max_bytes=400, backups=2)
     for number in range(40):
         log.write({"n": number, "filler": "x" * 50})
-    log.flush()
     await log.close()
     files = sorted(path.parent.iterdir())
     assert len(files) == 3 and all(file.stat().st_size <= 400 and file.stat().st_mode & 0o777 == 0o600 for file in files)

@@ -1,15 +1,13 @@
 """The audit log: JSON lines in a file that is rotated by size.
 
-Events of one turn of the event loop are written together. A log that cannot be written to is told of in the server's own log, once
+A log that cannot be written to is told of in the server's own log, once
 until it works again; requests go on.
 """
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -51,7 +49,6 @@ class LogFile:
 
     def __init__(self, path: str, max_bytes: int = 100 * MEBIBYTE, backups: int = 10) -> None:
         self._path, self._max, self._backups = (None if path == "-" else Path(path)), max_bytes, backups
-        self._waiting: list[bytes] = []
         self._failed = False
         self._file, self._size = -1, 0
         self._open()
@@ -65,18 +62,12 @@ class LogFile:
         self._size = os.fstat(self._file).st_size
 
     def write(self, event: Object) -> None:
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self.flush)
-        self._waiting.append(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
-
-    def flush(self) -> None:
-        """Writes what has gathered."""
-        lines, self._waiting = self._waiting, []
+        """Written when this returns, so before the request is answered."""
+        line = orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
         try:
-            for piece in _pieces(lines, self._max):
-                if self._path is not None and self._size and self._size + len(piece) > self._max:
-                    self._rotate(self._path)
-                self._size += _write_all(self._file, piece)
+            if self._path is not None and self._size and self._size + len(line) > self._max:
+                self._rotate(self._path)
+            self._size += _write_all(self._file, line)
             self._failed = False
         except OSError as error:
             if not self._failed:
@@ -93,24 +84,8 @@ class LogFile:
             file.unlink(missing_ok=True)
 
     async def close(self) -> None:
-        if self._waiting:
-            self.flush()
         if self._path is not None:
             os.close(self._file)
-
-
-def _pieces(lines: Iterable[bytes], most: int) -> Iterable[bytes]:
-    """The lines, together as far as they fit into one file."""
-    gathered: list[bytes] = []
-    size = 0
-    for line in lines:
-        if gathered and size + len(line) > most:
-            yield b"".join(gathered)
-            gathered, size = [], 0
-        gathered.append(line)
-        size += len(line)
-    if gathered:
-        yield b"".join(gathered)
 
 
 def _write_all(file: int, data: bytes) -> int:
