@@ -1,7 +1,6 @@
 """The audit log: JSON lines in a file that is rotated by size.
 
-A log that cannot be written to is told of in the server's own log, once
-until it works again; requests go on.
+A log that cannot be written to is told of in the server's own log, once until it works again; requests go on.
 """
 from __future__ import annotations
 
@@ -75,10 +74,11 @@ class LogFile:
             self._failed = True
 
     def _rotate(self, path: Path) -> None:
-        os.close(self._file)
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         path.rename(path.with_name(f"{path.stem}-{stamp}{path.suffix}"))
+        before = self._file
         self._open()
+        os.close(before)
         old = sorted(path.parent.glob(f"{path.stem}-????-??-??T*{path.suffix}"))
         for file in old[: max(0, len(old) - self._backups)]:
             file.unlink(missing_ok=True)
