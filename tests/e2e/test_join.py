@@ -182,6 +182,12 @@ def test_up_brings_a_joined_machine_back(server: Cluster, hosts: list[Host]) -> 
     eventually("it is missed", lambda: server.jsonpath(f"node {hosts[1].node}", path) == "Unknown")
     assert f"{hosts[1].node} is a node of the cluster" in hosts[1].tiffin("up").stdout
     assert server.jsonpath(f"node {hosts[1].node}", path) == "True"
+    assert f"{hosts[1].node}   Ready" in hosts[1].tiffin("status").stdout
+    assert "to remove everything of it: tiffin leave" in hosts[1].tiffin("down", "--purge", check=False).stderr
+    assert "comes back with: tiffin up" in hosts[1].tiffin("down", "--grace", "0").stdout
+    assert traces(hosts[1].layout) == [] and hosts[1].tiffin("status", check=False).returncode == 1
+    hosts[1].tiffin("up")
+    assert hosts[1].tiffin("status").returncode == 0
 
 
 def test_leaving(server: Cluster, hosts: list[Host]) -> None:

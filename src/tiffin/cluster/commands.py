@@ -83,6 +83,20 @@ def _up_again(layout: Layout, options: argparse.Namespace) -> int:
     return 0
 
 
+def _rest(layout: Layout, options: argparse.Namespace) -> int:
+    from tiffin.cluster import join, joincommands
+
+    membership = join.load(layout)
+    assert membership is not None
+    if options.purge:
+        raise Failure(f"this machine is {membership.node_name} of the cluster at {membership.server}; to remove everything of it: tiffin leave")
+    try:
+        joincommands.rest(layout, membership, options.grace)
+    except joincommands.CannotDo as error:
+        raise Failure(str(error)) from error
+    return 0
+
+
 def _join(layout: Layout, options: argparse.Namespace) -> int:
     from tiffin.cluster import joincommands, up
 
@@ -133,6 +147,8 @@ def _disable(layout: Layout, options: argparse.Namespace) -> int:
 def _down(layout: Layout, options: argparse.Namespace) -> int:
     from tiffin.cluster import down, up
 
+    if layout.joined_file.exists():
+        return _rest(layout, options)
     with up.exclusively(layout) if layout.data_dir.is_dir() else nullcontext():
         asyncio.run(down.take_down(layout, options.grace))
         if options.purge:
@@ -142,10 +158,10 @@ def _down(layout: Layout, options: argparse.Namespace) -> int:
 
 
 def _status(layout: Layout, options: argparse.Namespace) -> int:
-    from tiffin.cluster import status
+    from tiffin.cluster import join, status
 
-    state = _state(layout)
-    report = asyncio.run(status.examine(layout, state))
+    membership = join.load(layout)
+    report = asyncio.run(status.examine_joined(layout, membership) if membership else status.examine(layout, _state(layout)))
     status.show(report)
     return 0 if report.is_up else 1
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from tiffin.cluster import cgroups, daemons, discovery, down, enrolment, leaving, network, node
+from tiffin.cluster import boot, cgroups, daemons, discovery, down, enrolment, leaving, network, node
 from tiffin.cluster.addresses import Ranges
 from tiffin.cluster.discovery import CONFIG_MAPS, CONFIG_NAME, CONFIG_NAMESPACE, Facts, Untrusted
 from tiffin.cluster.drain import NotDrained, drain
@@ -119,6 +119,12 @@ async def wait_until_ready(layout: Layout, membership: Membership, seconds: floa
         client.close()
 
 
+async def rest(layout: Layout, membership: Membership, grace: float) -> None:
+    """Ends the node until the next `tiffin up`; it stays a member. Containers get `grace` seconds."""
+    await node.take_down(membership.node(layout), grace)
+    await asyncio.to_thread(_disconnect, layout, membership)
+
+
 async def leave(layout: Layout, membership: Membership, timeout: float, force: bool) -> bool:
     """Empties the node, ends it, takes it out of the cluster and removes all it had. With `force` it goes even if nobody can be asked;
     answers whether the cluster has forgotten it. Raises `CannotJoin`."""
@@ -162,14 +168,20 @@ async def _part(client: HttpClient, name: str, each: NodeLayout, timeout: float,
 
 def remove(layout: Layout, membership: Membership) -> None:
     """Everything of the node on this machine, once nothing of it runs."""
+    _disconnect(layout, membership)
+    boot.disable(layout)
+    shutil.rmtree(layout.data_dir)
+    if layout.default_place.is_symlink():
+        layout.default_place.unlink()
+
+
+def _disconnect(layout: Layout, membership: Membership) -> None:
+    """Routes, rules, bridge, the name server's address, cgroup and sockets."""
     cgroups.remove(layout.cgroup)
     loopback.remove(membership.facts.dns)
     networks = filter(None, (membership.facts.pods, membership.facts.node_network))
     network.disconnect_machine(layout, list(networks), PROTOCOL)
     shutil.rmtree(layout.run_dir, ignore_errors=True)
-    shutil.rmtree(layout.data_dir)
-    if layout.default_place.is_symlink():
-        layout.default_place.unlink()
 
 
 async def _trusted_authority(wish: Wish) -> bytes:

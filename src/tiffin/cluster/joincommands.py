@@ -71,6 +71,16 @@ def bring_back(layout: Layout, membership: join.Membership, wait: float) -> None
     print(f"{membership.node_name} is a node of the cluster at {membership.server}")
 
 
+def rest(layout: Layout, membership: join.Membership, grace: float) -> None:
+    """`tiffin down` on a machine that joined. Raises `CannotDo`."""
+    try:
+        with up.exclusively(layout):
+            asyncio.run(join.rest(layout, membership, grace))
+    except up.Busy as error:
+        raise CannotDo(str(error)) from error
+    print(f"{membership.node_name} is down; it is still a node of the cluster at {membership.server}, and comes back with: tiffin up")
+
+
 def _wish(options: argparse.Namespace) -> join.Wish:
     server = options.server if "://" in options.server else f"https://{options.server}"
     if not server.startswith("https://"):

@@ -5,13 +5,19 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tiffin.cluster import daemons, tables
 from tiffin.cluster.layout import Layout
+from tiffin.cluster.nodes_ready import NODES, admin_client, is_ready
 from tiffin.cluster.process import Daemon, start_ticks
 from tiffin.cluster.state import ClusterState
 from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import name_of
+
+if TYPE_CHECKING:
+    from tiffin.client.http import HttpClient
+    from tiffin.cluster.join import Membership
 
 
 @dataclass(frozen=True)
@@ -46,9 +52,21 @@ class Report:
 async def examine(layout: Layout, state: ClusterState) -> Report:
     """Looks at everything once."""
     processes = tuple(_process(daemon) for daemon in daemons.expected(layout, state))
-    trouble, nodes = await _ask(layout, state) if daemons.server(layout).pid() else ("the server does not run; start it with: tiffin up", {})
+    trouble, nodes = "the server does not run; start it with: tiffin up", dict[str, bool]()
+    if daemons.server(layout).pid():
+        trouble, nodes = await _ask(admin_client(layout, state.port))
     stopped = tuple(layout.node(index).name for index in state.stopped)
     return Report(layout.name, f"https://127.0.0.1:{state.port}", processes, trouble, nodes, len(state.running) + state.simulated, stopped)
+
+
+async def examine_joined(layout: Layout, membership: Membership) -> Report:
+    """The same on a machine that joined: its own node only."""
+    from tiffin.cluster.join import node_client
+
+    node = membership.node(layout)
+    processes = tuple(_process(daemon) for daemon in (daemons.runtime(node), daemons.agent(node)))
+    trouble, nodes = await _ask(node_client(layout, membership), f"metadata.name={node.name}")
+    return Report(layout.name, membership.server, processes, trouble, nodes, 1)
 
 
 def show(report: Report) -> None:
@@ -65,16 +83,14 @@ def _state(report: Report, name: str) -> str:
     return "Ready" if report.nodes[name] else "stopped" if name in report.stopped else "NotReady"
 
 
-async def _ask(layout: Layout, state: ClusterState) -> tuple[str, dict[str, bool]]:
-    from tiffin.cluster.nodes_ready import NODES, admin_client, is_ready
-
-    client = admin_client(layout, state.port)
+async def _ask(client: HttpClient, fields: str = "") -> tuple[str, dict[str, bool]]:
+    """What is wrong with the API, and the nodes selected by `fields` with whether they are Ready. Closes the client."""
     try:
         async with await client.open("GET", "/readyz", timeout=5) as answer:
             body = await answer.body(1 << 20)
         if answer.status != 200:
             return f"the server is not ready: {body.decode(errors='replace').strip()}", {}
-        nodes = await client.list(NODES)
+        nodes = await client.list(NODES, fields=fields)
         return "", {name_of(node): is_ready(node) for node in nodes.items}
     except (OSError, ApiError) as error:
         return f"the server does not answer: {error}", {}
