@@ -24,6 +24,7 @@ BODIES = {
     "no content": (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
     "chunked": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", b"hello"),
     "until close": (b"HTTP/1.1 200 OK\r\n\r\nhello", b"hello"),
+    "lines without carriage returns": (b"HTTP/1.1 200 OK\nContent-Type: text/plain\n\nhello", b"hello"),
     "after an interim answer": (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + response(b"hello"), b"hello"),
 }
 

@@ -93,6 +93,7 @@ class _Exchange(asyncio.Protocol):
     def start(self, method: str, head: bytes, body: bytes) -> asyncio.Future[None]:
         """Sends a request; the future is done when the head of its answer is in `status` and `header_list`."""
         self.parser = httptools.HttpResponseParser(self)
+        self.parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)  # small servers in pods end lines so; RFC 9112, 2.2
         self.inbox = Inbox(self.transport)
         self.method, self.reusable, self._started, self._complete, self._in_body = method, False, False, False, False
         self._head = asyncio.get_running_loop().create_future()
