@@ -12,6 +12,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+LONGEST = 4096
+"""Characters of a path; what is longer is nothing that anybody reads."""
+
 Step = Callable[[list[Any]], list[Any]]
 
 _field = re.compile(r"\.((?:\\.|[^.\[\]\\\s])+)")
@@ -27,6 +30,8 @@ class PathError(ValueError):
 
 def compile_path(text: str) -> Callable[[Any], list[Any]]:
     """The function that finds what a path leads to; raises PathError."""
+    if len(text) > LONGEST:
+        raise PathError(f"the path is longer than {LONGEST} characters")
     steps = list(_steps(text.strip()))
 
     def find(value: Any) -> list[Any]:

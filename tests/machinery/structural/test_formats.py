@@ -29,3 +29,12 @@ def test_what_is_not_known_is_not_checked() -> None:
     assert text_format("of-my-own") is None
     assert not recognized("of-my-own")
     assert recognized("int32") and text_format("int32") is None
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("duration", "1ms" * 300_000 + "x"), ("duration", "1" * 1_000_000), ("email", "a" * 1_000_000), ("hostname", "a" * 1_000_000), ("uri", "a:" + "%" * 1_000_000),
+    ("k8s-long-name", "a" * 1_000_000), ("creditcard", "1" * 1_000_000), ("date-time", "2020-01-01T00:00:00." + "0" * 1_000_000 + "x"), ("byte", "=" * 1_000_000)])
+def test_long_texts_are_no_attack(name: str, text: str) -> None:
+    """Each is answered in time that grows with its length alone; a test that hangs is one that fails."""
+    check = text_format(name)
+    assert check is not None and not check(text)
