@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from tiffin.net.keyusage import CLIENT, SERVER, key_usage, usage_extensions
+
 if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -36,8 +38,6 @@ LEAF_LIFE = timedelta(days=365)
 RENEW_BEFORE = timedelta(days=60)
 _BACKDATE = timedelta(minutes=5)
 """Clocks of other machines may be a little behind ours."""
-
-_SERVER, _CLIENT = "server auth", "client auth"
 
 
 class PkiError(Exception):
@@ -63,7 +63,7 @@ class Identity:
     common_name: str
     organizations: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
-    usages: tuple[str, ...] = (_CLIENT,)
+    usages: tuple[str, ...] = (CLIENT,)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Pki:
 
     def serving(self, file: str, common_name: str, hosts: Sequence[str], organizations: Sequence[str] = ()) -> KeyPair:
         """A serving certificate kept as `<file>.crt` and `<file>.key`; hosts it had before stay in it."""
-        return self._ensure(file, Identity(common_name, tuple(organizations), tuple(hosts), (_SERVER,)))
+        return self._ensure(file, Identity(common_name, tuple(organizations), tuple(hosts), (SERVER,)))
 
     def node_client(self, node: str) -> KeyPair:
         """The kubelet's identity `system:node:<node>`."""
@@ -115,7 +115,7 @@ class Pki:
             pair = KeyPair(self.directory / name, (self.directory / name).with_suffix(".key"))
             known = index.find(pair.certificate)
             assert known is not None
-            identity = Identity(known.common_name, known.organizations, known.hosts, (_SERVER,) if known.hosts else (_CLIENT,))
+            identity = Identity(known.common_name, known.organizations, known.hosts, (SERVER,) if known.hosts else (CLIENT,))
             index.remember(pair.certificate, self._make(pair, identity))
         return due
 
@@ -175,7 +175,7 @@ class Pki:
 
         authority, key = self._signer()
         builder = builder.issuer_name(authority.subject).add_extension(x509.BasicConstraints(False, None), critical=True)
-        for extension, critical in _usage_extensions(set(usages)):
+        for extension, critical in usage_extensions(set(usages)):
             builder = builder.add_extension(extension, critical=critical)
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
         return builder.add_extension(issuer, critical=False).sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
@@ -331,7 +331,7 @@ def _make_authority(pair: KeyPair, common_name: str = "kubernetes") -> None:
     now = datetime.now(UTC)
     builder = _builder(name, key.public_key(), now - _BACKDATE, now + AUTHORITY_LIFE).issuer_name(name)
     builder = builder.add_extension(x509.BasicConstraints(True, None), critical=True)
-    builder = builder.add_extension(_key_usage({"digital signature", "key encipherment", "cert sign"}), critical=True)
+    builder = builder.add_extension(key_usage({"digital signature", "key encipherment", "cert sign"}), critical=True)
     builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(common_name)]), critical=False)
     certificate = builder.sign(key, hashes.SHA256())
     _write(pair.key, private_pem(key), 0o600)
@@ -355,35 +355,6 @@ def general_names(hosts: Iterable[str]) -> Iterable[x509.GeneralName]:
             yield x509.IPAddress(ipaddress.ip_address(host))
         except ValueError:
             yield x509.DNSName(host)
-
-
-def _usage_extensions(usages: set[str]) -> Iterable[tuple[x509.ExtensionType, bool]]:
-    from cryptography import x509
-    from cryptography.x509.oid import ExtendedKeyUsageOID as Extended
-
-    known = {_SERVER: Extended.SERVER_AUTH, _CLIENT: Extended.CLIENT_AUTH, "code signing": Extended.CODE_SIGNING}
-    known |= {"email protection": Extended.EMAIL_PROTECTION, "timestamping": Extended.TIME_STAMPING, "ocsp signing": Extended.OCSP_SIGNING}
-    yield _key_usage(usages), True
-    extended = [identifier for name, identifier in known.items() if name in usages]
-    if extended:
-        yield x509.ExtendedKeyUsage(extended), False
-
-
-def _key_usage(usages: set[str]) -> x509.KeyUsage:
-    from cryptography import x509
-
-    agreement = "key agreement" in usages
-    return x509.KeyUsage(
-        digital_signature=bool(usages & {"digital signature", "signing"}),
-        content_commitment="content commitment" in usages,
-        key_encipherment="key encipherment" in usages,
-        data_encipherment="data encipherment" in usages,
-        key_agreement=agreement,
-        key_cert_sign="cert sign" in usages,
-        crl_sign="crl sign" in usages,
-        encipher_only=agreement and "encipher only" in usages,
-        decipher_only=agreement and "decipher only" in usages,
-    )
 
 
 def new_key() -> EllipticCurvePrivateKey:
