@@ -87,6 +87,11 @@ def test_ports_of_a_node_that_are_its_own() -> None:
     assert verdicts(service(type="LoadBalancer", ports=[port(10250)]), THERE_1) == {"10.96.0.20 . tcp . 10250": "open-endpoint-0"}
 
 
+@pytest.mark.parametrize("name, ours", [("tiffin.dev/host", True), ("example.com/other", False)])
+def test_another_load_balancers_services_take_no_port_of_the_node(name: str, ours: bool) -> None:
+    assert (_OWN in verdicts(service(type="LoadBalancer", loadBalancerClass=name), THERE_1)) is ours
+
+
 def test_an_address_the_node_answers_itself_is_never_programmed() -> None:
     assert elements(service(ip="10.96.0.10"), THERE_1) == {}
 

@@ -18,6 +18,8 @@ class ProxyConfig:
     """Service addresses that the node answers itself (the cluster's DNS): never programmed."""
     reserved_ports: frozenset[tuple[str, int]] = field(default=frozenset({KUBELET_PORT}))
     """(protocol, port) on the node's own addresses that no LoadBalancer service gets."""
+    load_balancer_class: str = "tiffin.dev/host"
+    """Services of this class, and of none, answer on their ports at the node's own addresses; others belong to another load balancer."""
     trusted_forwarders: tuple[str, ...] = ()
     """Sources that check loadBalancerSourceRanges themselves, such as the host's listener on the bridge."""
     coalesce_seconds: float = 0.003

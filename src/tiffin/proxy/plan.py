@@ -133,7 +133,7 @@ class _Port:
                 self._items[element(self._family, "refused", self._front(address, self._port["port"]).text)] = ""
         if self._port.get("nodePort"):
             self._serve(key := self._front("", self._port["nodePort"]), self._external(key.front))
-        if self._spec.get("type") == "LoadBalancer" and (_protocol(self._port), self._port["port"]) not in self._config.reserved_ports:
+        if self._is_ours_to_balance():
             self._serve(key := self._front("", self._port["port"]), self._guarded(key))
         for target in set(self._chosen.here):
             self._items[element(self._family, "hairpin", f"{target.ip} . {target.ip}")] = ""
@@ -192,6 +192,11 @@ class _Port:
     def _external_addresses(self) -> set[str]:
         given = {address for address in self._spec.get("externalIPs") or () if _family(address) == self._family}
         return {address for address in given | self._ingress_addresses() if not _is_loopback(address)} - set(self._config.node_local_addresses)
+
+    def _is_ours_to_balance(self) -> bool:
+        """Whether the port is to answer on the node's own addresses."""
+        ours = self._spec.get("type") == "LoadBalancer" and self._spec.get("loadBalancerClass") in (None, self._config.load_balancer_class)
+        return ours and (_protocol(self._port), self._port["port"]) not in self._config.reserved_ports
 
     def _ingress_addresses(self) -> set[str]:
         """Of the status, without those whose packets come through a proxy in front of the node (ipMode Proxy)."""
