@@ -19,7 +19,7 @@ from pathlib import Path
 FLOORS = {
     "m-crud": 94, "m-list": 90, "m-watch": 90, "m-watchlist": 80, "m-patch": 90, "m-apply": 92, "m-auth": 90, "m-fieldvalidation": 85,
     "k-defaults-pods": 97, "k-defaults-network": 96, "k-defaults-workloads": 92, "k-defaults-storage": 94, "k-invalid-pods": 90,
-    "k-invalid-workloads": 95, "k-invalid-services": 80, "k-subresources": 80, "k-tables": 82}
+    "k-invalid-workloads": 95, "k-invalid-services": 80, "k-invalid-crd": 97, "k-subresources": 97, "k-tables": 82, "c-crd": 95}
 
 _CLOSING = re.compile(r"(\d+) passed, (\d+) failed")
 
