@@ -15,6 +15,7 @@ from tiffin.cluster.oci import Directory, Entry, File, Image, Link, docker_archi
 BUSYBOX = Path("/bin/busybox")
 HELLO = "kiamol/ch02-hello-kiamol"
 SLEEP = "test/sleep"
+NUMBERS_API, NUMBERS_WEB = "kiamol/ch03-numbers-api", "kiamol/ch03-numbers-web"
 
 _PAGE = b"""<html>
   <body>
@@ -23,6 +24,16 @@ _PAGE = b"""<html>
     </h1>
   </body>
 </html>
+"""
+_RANDOM = b"""#!/bin/sh
+echo "Content-Type: text/plain"
+echo
+echo $(( $(od -An -N1 -tu1 /dev/urandom) % 100 ))
+"""
+_ASK = b"""#!/bin/sh
+echo "Content-Type: text/html"
+echo
+number=$(timeout 2 wget -qO- "${RNG_API_URL:-http://numbers-api/cgi-bin/rng}") && echo "Here it is: $number" || echo "RNG service unavailable!"
 """
 _PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 _GROUP = b"root:x:0:\nnogroup:x:65534:\n"
@@ -45,6 +56,20 @@ def hello() -> Image:
     return Image(HELLO, _architecture(), [userland(), page], command=serve, environment=_PATH, ports=["80/tcp"])
 
 
+def numbers_api() -> Image:
+    """The API of the book's third chapter: a random number at /cgi-bin/rng."""
+    return _served(NUMBERS_API, {"/www/cgi-bin/rng": File(_RANDOM, 0o755)})
+
+
+def numbers_web() -> Image:
+    """The web application that asks it: /cgi-bin/go shows a number, or says that there is none to be had."""
+    return _served(NUMBERS_WEB, {"/www/index.html": File(b"<h1>KIAMOL Random Number Generator</h1>\n"), "/www/cgi-bin/go": File(_ASK, 0o755)})
+
+
+def _served(name: str, pages: dict[str, Entry]) -> Image:
+    return Image(name, _architecture(), [userland(), pages], command=["httpd", "-f", "-p", "80", "-h", "/www"], environment=_PATH, ports=["80/tcp"])
+
+
 def sleep() -> Image:
     """Waits for ever, and ends at once when told."""
     wait = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done"]
@@ -55,7 +80,7 @@ def write_all(directory: Path) -> dict[str, Path]:
     """Every image by name, with the file it was written to. Raises `FileNotFoundError` when busybox-static is not installed."""
     directory.mkdir(parents=True, exist_ok=True)
     written = {}
-    for image in (hello(), sleep()):
+    for image in (hello(), sleep(), numbers_api(), numbers_web()):
         written[image.name] = directory / (image.name.replace("/", "-") + ".tar")
         written[image.name].write_bytes(docker_archive(image))
     return written
