@@ -74,7 +74,7 @@ def _add_exposure(parser: argparse.ArgumentParser) -> None:
     """How Services are reached from outside the cluster."""
     addresses = "where LoadBalancer services open their ports on this machine, separated by commas (127.0.0.1,::1 at first; 0.0.0.0 for the network, too)"
     parser.add_argument("--load-balancer-address", metavar="ADDRESSES", help=addresses)
-    allow = "let Services name external IPs, by which traffic to any address can be taken over (refused at first)"
+    allow = "let Services name external IPs, by which traffic to any address can be taken over (refused at first wherever there are real nodes)"
     parser.add_argument("--allow-external-ips", action=argparse.BooleanOptionalAction, help=allow)
 
 

@@ -115,3 +115,11 @@ def test_what_the_server_advertises(addresses: tuple[str, ...], advertised: str,
     config = ServerConfig(tmp_path, bind_addresses=addresses)
     assert config.advertise_address == advertised
     assert (config.pki_dir, config.admin_token_file) == (tmp_path / "pki", tmp_path / "admin.token")
+
+
+@pytest.mark.parametrize(("nodes", "listen", "said", "allowed"), [
+    ((), (), None, True), ((1,), (), None, False), ((), ("192.0.2.1",), None, False), ((1,), (), True, True), ((), (), False, False),
+])
+def test_external_ips_are_allowed_by_default_only_where_nothing_carries_traffic(nodes: tuple[int, ...], listen: tuple[str, ...], said: bool | None, allowed: bool) -> None:
+    state = ClusterState(name="c", port=1, nodes=nodes, simulated=0, store="memory", listen=listen, allow_external_ips=said)
+    assert state.external_ips_allowed is allowed

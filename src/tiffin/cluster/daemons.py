@@ -99,7 +99,7 @@ def _patience(state: ClusterState) -> list[str]:
 
 def _exposure(state: ClusterState) -> list[str]:
     """How Services are reached from outside."""
-    allowed = ["--allow-external-ips"] if state.allow_external_ips else []
+    allowed = ["--allow-external-ips"] if state.external_ips_allowed else []
     return [*allowed, "--load-balancer-address", state.load_balancer_addresses]
 
 

@@ -43,7 +43,8 @@ class ClusterState:
     not_ready_toleration: int = TOLERATION_SECONDS
     unreachable_toleration: int = TOLERATION_SECONDS
     """Seconds that pods which say nothing of it stay on a node that is not ready, or silent."""
-    allow_external_ips: bool = False
+    allow_external_ips: bool | None = None
+    """Whether Services may have externalIPs; None where nothing was said: then only while no real node carries traffic."""
     load_balancer_addresses: str = LOAD_BALANCER_ADDRESSES
     """Separated by commas."""
     listen: tuple[str, ...] = ()
@@ -56,6 +57,11 @@ class ClusterState:
     def running(self) -> tuple[int, ...]:
         """The nodes that are to run."""
         return tuple(index for index in self.nodes if index not in self.stopped)
+
+    @property
+    def external_ips_allowed(self) -> bool:
+        """Where nothing carries traffic there is none to intercept (CVE-2020-8554); then the API answers as Kubernetes does by default."""
+        return self.allow_external_ips if self.allow_external_ips is not None else not (self.nodes or self.listen)
 
     def with_count(self, count: int) -> ClusterState:
         """The same cluster with so many nodes: the lowest free numbers are added, the highest ones go."""
