@@ -5,6 +5,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import h2.connection
 import h2.events
 import orjson
 import pytest
+from hpack import Decoder
 
 from tiffin.apiserver.server import server_context
 from tiffin.net.http import Connection, Request, Response, Writer
@@ -219,3 +221,163 @@ async def test_nonsense_ends_the_connection(pki: Pki) -> None:
             while await client.more():
                 pass
         assert client.terminated == 1  # PROTOCOL_ERROR
+
+
+# ---- attack 11 and its kin: what a client makes of single frames
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+
+HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 1, 3, 4, 6, 7, 8, 9
+BASE = [(b":method", b"GET"), (b":path", b"/"), (b":scheme", b"https"), (b":authority", b"x")]
+
+
+def block(*fields: tuple[bytes, bytes]) -> bytes:
+    """A header block without any state: every field as a literal that is not to be indexed."""
+    given = dict(BASE) | dict(fields)
+
+    def text(value: bytes) -> bytes:
+        return bytes((len(value),)) + value if len(value) < 127 else bytes((127,)) + _varint(len(value) - 127) + value
+
+    return b"".join(b"\x00" + text(name) + text(value) for name, value in given.items())
+
+
+def _varint(number: int) -> bytes:
+    out = b""
+    while number >= 128:
+        out += bytes((number % 128 + 128,))
+        number //= 128
+    return out + bytes((number,))
+
+
+def request_frame(stream: int, *fields: tuple[bytes, bytes], ends: bool = True) -> bytes:
+    return frame(HEADERS, 4 | ends, stream, block(*fields))
+
+
+def bomb() -> bytes:
+    """One entry of 4,000 bytes, indexed once and named again ten thousand times: 40 MB of headers in 14 kB."""
+    entry = b"\x40\x01x" + bytes((127,)) + _varint(4000 - 127) + b"y" * 4000
+    return frame(HEADERS, 5, 1, block() + entry + b"\xbe" * 10_000)
+
+
+class Heard:
+    """What the server says to somebody who writes frames by hand: types of frames by stream, and the reason of its goodbye."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self._rest = client, b""
+        self.kinds: dict[int, list[int]] = {}
+        self.reason: int | None = None
+        self.statuses: dict[int, bytes] = {}
+
+    async def more(self) -> bool:
+        try:
+            data = await self._client.reader.read(65536)
+        except ConnectionError:
+            return False
+        self._rest += data
+        while len(self._rest) >= 9 and len(self._rest) >= 9 + (size := int.from_bytes(self._rest[:3], "big")):
+            kind, stream, payload = self._rest[3], int.from_bytes(self._rest[5:9], "big"), self._rest[9:9 + size]
+            self._rest = self._rest[9 + size:]
+            self.kinds.setdefault(stream, []).append(kind)
+            if kind == GOAWAY:
+                self.reason = int.from_bytes(payload[4:8], "big")
+            if kind == HEADERS:
+                self.statuses[stream] = dict(self._decoder.decode(payload, raw=True))[b":status"]  # type: ignore[index]
+        return bool(data)
+
+    @cached_property
+    def _decoder(self) -> Decoder:
+        return Decoder()
+
+    async def goodbye(self) -> int | None:
+        """Reads until the server closes; gives the reason it named."""
+        async with asyncio.timeout(10):
+            while await self.more():
+                pass
+        return self.reason
+
+    async def status(self, stream: int) -> bytes:
+        async with asyncio.timeout(10):
+            while stream not in self.statuses and RST_STREAM not in self.kinds.get(stream, ()) and await self.more():
+                pass
+        return self.statuses.get(stream, b"")
+
+
+@pytest.mark.parametrize("sent", [
+    frame(PING, 0, 0, b"12345678") * 5000,
+    frame(SETTINGS, 0, 0, b"") * 5000,
+    request_frame(1, ends=False) + frame(0, 0, 1, b"") * 5000,
+], ids=["pings", "settings", "empty data"])
+async def test_attack_11_frames_that_ask_for_nothing(pki: Pki, sent: bytes) -> None:
+    """CVE-2019-9512, CVE-2019-9515, CVE-2019-9518."""
+    async with serving(pki) as stage, stage.client() as client:
+        heard = Heard(client)
+        await heard.more()
+        client.writer.write(sent)
+        assert await heard.goodbye() == 11
+        client.writer.close()
+        await stage.closed()
+
+
+async def test_attack_11_streams_that_the_server_is_made_to_reset(pki: Pki) -> None:
+    """CVE-2025-8671: an overflow of the window makes the server take back what it was asked."""
+    async with serving(pki) as stage, stage.client() as client:
+        heard = Heard(client)
+        await heard.more()
+        for number in range(1, 2 * RESETS + 20, 2):
+            client.writer.write(request_frame(number, (b":path", b"/wait")) + frame(WINDOW_UPDATE, 0, number, b"\x7f\xff\xff\xff") * 2)
+        assert await heard.goodbye() == 11
+        client.writer.close()
+        await stage.closed()
+
+
+@pytest.mark.parametrize("sent", [
+    bomb(),
+    frame(HEADERS, 1, 1, block()) + frame(CONTINUATION, 0, 1, b"") * 1000,
+    frame(HEADERS, 1, 1, block()) + frame(CONTINUATION, 0, 1, b"\x00\x01x\x01y" * 3000) * 100,
+    frame(WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff") * 2,
+    frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\0"),
+    frame(SETTINGS, 0, 0, b"\0\4\xff\xff\xff\xff"),
+    request_frame(1, (b"x", b"a\r\nx-remote-user: admin")),
+    request_frame(1, (b"x", b"a\0")),
+    request_frame(1, (b"transfer-encoding", b"chunked")),
+    request_frame(1, (b"connection", b"x")),
+    request_frame(1, (b"host", b"elsewhere")),
+    request_frame(1, (b"content-length", b"5"), ends=False) + frame(0, 1, 1, b"x"),
+    frame(HEADERS, 5, 2, block()),
+], ids=["hpack bomb", "empty continuations", "endless continuations", "window overflow", "no window", "window of settings", "line break", "nul", "transfer-encoding",
+        "connection", "two hosts", "shorter than said", "stream of the server"])
+async def test_attack_11_what_breaks_the_protocol_ends_the_connection(pki: Pki, sent: bytes) -> None:
+    async with serving(pki) as stage, stage.client() as client:
+        heard = Heard(client)
+        await heard.more()
+        client.writer.write(sent)
+        assert await heard.goodbye() not in (None, 0)
+        assert not heard.statuses
+        client.writer.close()
+        await stage.closed()
+
+
+@pytest.mark.parametrize("fields", [
+    [(b":method", b"GET /secret?")], [(b":method", b"get")], [(b":method", b"\xff")], [(b":path", b"/a HTTP/1.1")], [(b":path", b"secret")], [(b":path", b"http://x/")],
+])  # fmt: skip
+async def test_request_lines_that_http_1_could_not_carry_are_refused(pki: Pki, fields: list[tuple[bytes, bytes]]) -> None:
+    async with serving(pki) as stage, stage.client() as client:
+        client.writer.write(request_frame(1, *fields))
+        assert await Heard(client).status(1) in (b"400", b"")
+
+
+async def test_bytes_that_are_no_text_do_not_break_the_connection(pki: Pki) -> None:
+    async with serving(pki) as stage, stage.client() as client:
+        heard = Heard(client)
+        client.writer.write(request_frame(1, (b":path", b"/large\xff"), (b"authorization", b"Bearer \xff")) + request_frame(3, (b":path", b"/stream")))
+        assert await heard.status(3) == b"200"
+        assert await heard.status(1) == b"500"  # the test's handler shows headers as JSON, which has no such text
+
+
+async def test_a_connection_that_never_asks_is_dropped(pki: Pki) -> None:
+    async with serving(pki, receive_timeout=0.05) as stage, stage.client() as client:
+        await Heard(client).goodbye()
+        await stage.closed()

@@ -2,7 +2,9 @@
 
 The protocol itself is the `h2` library's, loaded with the first such client. Rules beside those of `server.py`
 * Streams are answered side by side, at most `STREAMS` at once; each has its own task and is limited like a request of HTTP/1.1.
-* A client that keeps opening streams and taking them back is sent away (CVE-2023-44487): what it took back cost us work.
+* A client that keeps opening streams and taking them back, or making us do so, is sent away (CVE-2023-44487, CVE-2025-8671): what it took
+  back cost us work. So is one that goes on sending what asks for nothing: pings, settings, empty data (CVE-2019-9512, 9515, 9518).
+* A request line is held to what HTTP/1.1 could carry, for it may be passed on in that form.
 * Who takes no answers is asked no more questions: reading pauses while the socket is full.
 * There is no upgrade within HTTP/2; a handler that wants one is told that the client cannot.
 Source: RFC 9113.
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
@@ -21,6 +24,8 @@ from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
+    PingReceived,
+    PriorityUpdated,
     RemoteSettingsChanged,
     RequestReceived,
     StreamEnded,
@@ -42,10 +47,14 @@ logger = logging.getLogger(__name__)
 STREAMS = 100
 RESETS = 200
 """Streams a client may take back before it is sent away; one that is answered makes up for one taken back."""
+NOISE, NOISE_SECONDS = 2000, 10.0
+"""Frames that ask for nothing a client may send in this time; keep-alive pings come every few seconds."""
 HIGH_WATER = 1 << 20
 WINDOW = 1 << 20
 FORBIDDEN = frozenset(("connection", "transfer-encoding", "upgrade", "keep-alive", "proxy-connection"))
 """Headers that HTTP/2 does not have; RFC 9113, 8.2.2."""
+METHOD = re.compile(r"[A-Z]{1,32}")
+TARGET = re.compile(r"/[^\x00-\x20\x7f]*|\*")
 
 
 class Http2(asyncio.Protocol):
@@ -54,10 +63,11 @@ class Http2(asyncio.Protocol):
     def __init__(self, server: Server, peer: str, certificate: bytes | None) -> None:
         self._server, self._peer, self._certificate = server, peer, certificate
         self._transport: asyncio.Transport
-        self._h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        self._h2 = H2Connection(H2Configuration(client_side=False, header_encoding=None))
         self._streams: dict[int, Stream] = {}
         self._deadline = Deadline(self.abort)
         self._resets = 0
+        self._noise, self._noise_since = 0, 0.0
         self._lost = False
         self.clogged = False
 
@@ -79,7 +89,7 @@ class Http2(asyncio.Protocol):
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(WINDOW)
         self._flush()
-        self._deadline.set(limits.idle_timeout)
+        self._deadline.set(limits.receive_timeout)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lost = True
@@ -91,6 +101,8 @@ class Http2(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for event in self._h2.receive_data(data):
+                if self.lost:
+                    return
                 self._happened(event)
         except ProtocolError as error:
             logger.debug("%s broke the protocol: %s", self._peer, error)
@@ -113,6 +125,8 @@ class Http2(asyncio.Protocol):
             case RequestReceived():
                 self._begin(event)
             case DataReceived():
+                if not event.data:
+                    self._hear_noise()
                 self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 if stream := self._streams.get(event.stream_id):
                     stream.received(event.data)
@@ -121,8 +135,13 @@ class Http2(asyncio.Protocol):
                     stream.complete()
             case StreamReset():
                 self._taken_back(event.stream_id)
-            case WindowUpdated() | RemoteSettingsChanged():
+            case WindowUpdated():
                 self._wake_all()
+            case RemoteSettingsChanged():
+                self._wake_all()
+                self._hear_noise()
+            case PingReceived() | PriorityUpdated():
+                self._hear_noise()
             case ConnectionTerminated():
                 self._leave()
 
@@ -131,7 +150,8 @@ class Http2(asyncio.Protocol):
             self._h2.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM)
             return
         self._deadline.clear()
-        limits, headers = self._server.limits, cast("list[tuple[str, str]]", event.headers)
+        limits = self._server.limits
+        headers = [(name.decode("latin-1"), value.decode("utf-8", "surrogateescape")) for name, value in cast("list[tuple[bytes, bytes]]", event.headers)]
         self._streams[event.stream_id] = Stream(self, event.stream_id, headers, limits.body, limits.receive_timeout, limits.send_timeout)
 
     def _taken_back(self, number: int) -> None:
@@ -141,9 +161,22 @@ class Http2(asyncio.Protocol):
         stream.end()
         self._resets += 1
         if self._resets > RESETS:
-            logger.warning("%s keeps opening streams and taking them back, and is sent away", self._peer)
-            self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
-            self._leave()
+            self._send_away("keeps opening streams and taking them back")
+
+    def _hear_noise(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._noise_since > NOISE_SECONDS:
+            self._noise, self._noise_since = 0, now
+        self._noise += 1
+        if self._noise > NOISE:
+            self._send_away("keeps sending what asks for nothing")
+
+    def _send_away(self, why: str) -> None:
+        if self.lost:
+            return
+        logger.warning("%s %s, and is sent away", self._peer, why)
+        self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+        self._leave()
 
     def _wake_all(self) -> None:
         for stream in self._streams.values():
@@ -165,8 +198,8 @@ class Http2(asyncio.Protocol):
     def refusal(self, status: int, reason: str) -> Response:
         return self._server.refusal(status, reason)
 
-    def request(self, headers: list[tuple[str, str]], body: bytes) -> Request:
-        """A request from its header fields; pseudo-headers become method and target."""
+    def request(self, headers: list[tuple[str, str]], body: bytes) -> Request | None:
+        """A request from its header fields; pseudo-headers become method and target. None where HTTP/1.1 could not carry them."""
         pseudo: dict[str, str] = {}
         plain: dict[str, str] = {}
         for name, value in headers:
@@ -175,7 +208,11 @@ class Http2(asyncio.Protocol):
             else:
                 plain[name] = f"{plain[name]}{'; ' if name == 'cookie' else ', '}{value}" if name in plain else value
         plain.setdefault("host", pseudo.get(":authority", ""))
-        return Request(pseudo.get(":method", ""), pseudo.get(":path", "/"), plain, body, self._peer, self._certificate)
+        method, target = pseudo.get(":method", ""), pseudo.get(":path", "/")
+        if not METHOD.fullmatch(method) or not TARGET.fullmatch(target):
+            return None
+        target = target.encode("utf-8", "surrogateescape").decode("latin-1")  # as HTTP/1.1 gives it
+        return Request(method, target, plain, body, self._peer, self._certificate)
 
     def head(self, number: int, response: Response, length: int | None, ends: bool) -> None:
         given = (*response.headers.items(), *response.repeated_headers)

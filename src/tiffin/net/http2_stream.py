@@ -37,7 +37,7 @@ class Carrier(Protocol):
 
     def finished(self, number: int, answered: bool) -> None: ...
 
-    def request(self, headers: list[tuple[str, str]], body: bytes) -> Request: ...
+    def request(self, headers: list[tuple[str, str]], body: bytes) -> Request | None: ...
 
     async def handle(self, request: Request) -> Response: ...
 
@@ -49,7 +49,7 @@ class Stream:
 
     def __init__(self, carrier: Carrier, number: int, headers: list[tuple[str, str]], limit: int, receive_timeout: float, send_timeout: float) -> None:
         self._carrier, self._number, self._headers, self._limit, self._send_timeout = carrier, number, headers, limit, send_timeout
-        self._body: list[bytes] = []
+        self._body = bytearray()  # not a list: a byte to a frame must not take fifty bytes of memory
         self._size = 0
         self._gone = asyncio.Event()
         self._changed = asyncio.Event()
@@ -63,14 +63,19 @@ class Stream:
     def received(self, data: bytes) -> None:
         self._size += len(data)
         if self._size <= self._limit:
-            self._body.append(data)
+            self._body += data
         elif self.task is None:
             self._start(self._send_whole(self._carrier.refusal(413, f"Request entity too large: limit is {self._limit}"), ""))
 
     def complete(self) -> None:
         """The request is whole."""
-        if self.task is None:
-            self._start(self._answer(self._carrier.request(self._headers, b"".join(self._body))))
+        if self.task is not None:
+            return
+        request = self._carrier.request(self._headers, bytes(self._body))
+        if request is None:
+            self._start(self._send_whole(self._carrier.refusal(400, "400 Bad Request"), ""))
+        else:
+            self._start(self._answer(request))
 
     def _too_slow(self) -> None:
         self._carrier.cancel(self._number)
