@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tiffin.machinery import names
-from tiffin.machinery.field import FieldError, invalid, not_supported, required
+from tiffin.machinery.field import FieldError, invalid, not_supported, quoted, required
 
 NOT_NEGATIVE = "must be greater than or equal to 0"
 IMMUTABLE = "field is immutable"
@@ -120,6 +120,37 @@ def strict_cidr(value: str | None, path: str) -> list[FieldError]:
     found = named(value, path, lambda v: names.is_strict_ip(v.partition("/")[0]))
     if interface.ip != interface.network.network_address:
         found.append(invalid(path, value, "must not have bits set beyond the prefix length"))
+    return found
+
+
+def ip_warnings(address: str, path: str) -> list[str]:
+    """What is dubious in an address that is accepted all the same: a form other clients read differently, or one of several spellings."""
+    parsed = names.parse_ip(address)
+    if parsed is None:
+        return []
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+        shown = quoted(str(parsed))
+        return [] if str(parsed) == address else [f"{path}: IPv6 address {quoted(address)} should be in RFC 5952 canonical format ({shown})"]
+    plain = str(parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else parsed)
+    if plain == address:
+        return []
+    return [f"{path}: non-standard IP address {quoted(address)} will be considered invalid in a future Kubernetes release: use {quoted(plain)}"]
+
+
+def cidr_warnings(value: str, path: str) -> list[str]:
+    """What is dubious in a network that is accepted all the same."""
+    parsed = parse_cidr(value)
+    if parsed is None:
+        return []
+    interface, is_strict = parsed
+    network, found = str(interface.network), []
+    if interface.ip != interface.network.network_address:
+        single = f"{interface.ip}/{interface.max_prefixlen}"
+        found.append(f"{path}: CIDR value {quoted(value)} is ambiguous in this context (should be {quoted(network)} or {quoted(single)}?)")
+    if not is_strict:
+        found.append(f"{path}: non-standard CIDR value {quoted(value)} will be considered invalid in a future Kubernetes release: use {quoted(network)}")
+    if not found and interface.version == 6 and network != value:
+        found.append(f"{path}: IPv6 CIDR value {quoted(value)} should be in RFC 5952 canonical format ({quoted(network)})")
     return found
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from tiffin.machinery.field import FieldError, forbidden, invalid, not_supported, required
-from tiffin.machinery.object import dig
+from tiffin.machinery.names import is_dns1123_label
+from tiffin.machinery.object import Object, dig, name_of
 from tiffin.machinery.selectors import from_label_selector, validate_label_selector
 
+_POD_NAMES = "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: "
 MISMATCH = "`selector` does not match template `labels`"
 
 
@@ -25,6 +27,26 @@ def template_errors(template: dict[str, Any], path: str) -> list[FieldError]:
     from tiffin.api.core.podspec.validation import validate_pod_template_spec
 
     return validate_pod_template_spec(template, path)
+
+
+def template_warnings(new: Object, old: Object | None, *path: str) -> list[str]:
+    """Warnings for the template at `path` of a workload that is new, or whose generation moved."""
+    if old is not None and dig(new, "metadata", "generation") == dig(old, "metadata", "generation"):
+        return []
+    from tiffin.api.core.pod_warnings import template_warnings
+
+    return template_warnings(dig(new, *path), ".".join(path))
+
+
+def name_warnings(new: Object, old: Object | None) -> list[str]:
+    """A new workload whose name is no DNS label, although its pods' names begin with it."""
+    complaints = is_dns1123_label(name_of(new)) if old is None else []
+    return [f"{_POD_NAMES}[{' '.join(complaints)}]"] if complaints else []
+
+
+def workload_warnings(new: Object, old: Object | None) -> list[str]:
+    """What most workloads are warned about: their name and their template."""
+    return name_warnings(new, old) + template_warnings(new, old, "spec", "template")
 
 
 def selector_errors(selector: dict[str, Any] | None, path: str, kind: str) -> list[FieldError]:

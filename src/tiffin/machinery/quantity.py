@@ -199,6 +199,14 @@ def to_milli(value: str | int | float) -> int:
     return of(value).scaled(-3)
 
 
+def is_fractional(value: str | int | float) -> bool:
+    """Whether this is not a whole number, as far as thousandths tell; False for what is no quantity."""
+    try:
+        return to_milli(value) % 1000 != 0
+    except QuantityError:
+        return False
+
+
 def as_decimal(value: str | int | float) -> Decimal:
     """The exact value; exponents saturate."""
     quantity = of(value)

@@ -152,12 +152,12 @@ def test_warnings():
         topologySpreadConstraints=[{"topologyKey": "z"}], hostAliases=[{"ip": "1.1.1.1"}, {"ip": "1.1.1.1"}], imagePullSecrets=[{"name": "s"}, {"name": "s"}, {}])
     pod["metadata"] |= {"name": "a.b", "annotations": {"container.apparmor.security.beta.kubernetes.io/c": "unconfined"}}
     assert KIND.warnings(pod, None) == [
-        "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]",
         'metadata.annotations[container.apparmor.security.beta.kubernetes.io/c]: deprecated since v1.30; use the "appArmorProfile" field instead',
+        "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]",
         'spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead',
         "spec.topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching no pod",
-        'volume "v" (Projected) has no sources provided',
         "spec.volumes[1].gitRepo: deprecated in v1.11, and disabled by default in v1.33+",
+        'volume "v" (Projected) has no sources provided',
         'spec.hostAliases[1].ip: duplicate ip "1.1.1.1"',
         'spec.imagePullSecrets[1].name: duplicate name "s"',
         'spec.imagePullSecrets[2].name: invalid empty name ""',

@@ -10,7 +10,14 @@ from typing import Any
 from tiffin.api import replica_status
 from tiffin.api.checks import at_most_hundred_percent, immutable, int_or_percent, int_or_percent_value, not_negative
 from tiffin.api.kind import Column, Context, Kind, Subresource
-from tiffin.api.pod_templates import default_template, label_errors, long_running_errors, selector_errors, template_errors
+from tiffin.api.pod_templates import (
+    default_template,
+    label_errors,
+    long_running_errors,
+    selector_errors,
+    template_errors,
+    template_warnings,
+)
 from tiffin.api.printing import AGE, NAME, WORKLOAD_WIDE_WITH_SELECTOR, containers_and_images, selector_text
 from tiffin.api.strategy import changed, keep, next_generation, start_generation
 from tiffin.machinery.field import FieldError, invalid, not_supported, required
@@ -111,6 +118,11 @@ def validate_status(new: Object, old: Object, context: Context) -> list[FieldErr
     return replica_status.counts(status, _STATUS_COUNTS) + replica_status.collisions(status, old.get("status") or {})
 
 
+def warnings(new: Object, old: Object | None) -> list[str]:
+    replaced = old is None or _template_generation(new) != _template_generation(old)
+    return template_warnings(new, old, "spec", "template") if replaced else []
+
+
 def row(obj: Object, now: datetime) -> list[Any]:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     fields = ("desiredNumberScheduled", "currentNumberScheduled", "numberReady", "updatedNumberScheduled", "numberAvailable")
@@ -137,6 +149,7 @@ KIND = Kind(
     prepare_for_update=prepare_for_update,
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
     columns=(
         NAME, Column("Desired", "integer"), Column("Current", "integer"), Column("Ready", "integer"), Column("Up-to-date", "integer"),
         Column("Available", "integer"), Column("Node Selector"), AGE, *WORKLOAD_WIDE_WITH_SELECTOR,

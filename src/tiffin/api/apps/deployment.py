@@ -10,7 +10,7 @@ from typing import Any
 from tiffin.api import replica_status
 from tiffin.api.checks import at_most_hundred_percent, immutable, int_or_percent, int_or_percent_value, not_negative
 from tiffin.api.kind import Column, Context, Kind, Subresource
-from tiffin.api.pod_templates import default_template, selected_template_errors
+from tiffin.api.pod_templates import default_template, selected_template_errors, workload_warnings
 from tiffin.api.printing import AGE, NAME, WORKLOAD_WIDE_WITH_SELECTOR, containers_and_images, selector_text
 from tiffin.api.strategy import changed, creates_with_status, keep, next_generation, updates_status
 from tiffin.machinery.field import FieldError, forbidden, invalid, not_supported, required
@@ -117,6 +117,7 @@ KIND = Kind(
     prepare_for_update=prepare_for_update,
     validate=validate,
     validate_update=validate_update,
+    warnings=workload_warnings,
     columns=(NAME, Column("Ready"), Column("Up-to-date"), Column("Available"), AGE, *WORKLOAD_WIDE_WITH_SELECTOR),
     row=row,
 )

@@ -7,7 +7,7 @@ from typing import Any
 from tiffin.api import replica_status
 from tiffin.api.checks import immutable, not_negative
 from tiffin.api.kind import Column, Context, Kind, Subresource
-from tiffin.api.pod_templates import default_template, selected_template_errors
+from tiffin.api.pod_templates import default_template, selected_template_errors, workload_warnings
 from tiffin.api.printing import AGE, NAME, WORKLOAD_WIDE_WITH_SELECTOR, containers_and_images, selector_text
 from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
 from tiffin.machinery.field import FieldError
@@ -74,6 +74,7 @@ KIND = Kind(
     prepare_for_update=updates_spec(),
     validate=validate,
     validate_update=validate_update,
+    warnings=workload_warnings,
     columns=COLUMNS,
     row=row,
 )

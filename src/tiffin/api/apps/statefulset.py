@@ -9,9 +9,16 @@ from typing import Any
 
 from tiffin.api import replica_status
 from tiffin.api.checks import named, not_negative
-from tiffin.api.core.persistentvolumeclaim import claim_spec_errors, default_claim
+from tiffin.api.core.persistentvolumeclaim import claim_spec_errors, claim_spec_warnings, default_claim
 from tiffin.api.kind import Column, Context, Kind, Subresource
-from tiffin.api.pod_templates import default_template, label_errors, long_running_errors, selector_errors, template_errors
+from tiffin.api.pod_templates import (
+    default_template,
+    label_errors,
+    long_running_errors,
+    selector_errors,
+    template_errors,
+    template_warnings,
+)
 from tiffin.api.printing import AGE, NAME, WORKLOAD_WIDE, containers_and_images
 from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
 from tiffin.machinery import names
@@ -142,9 +149,12 @@ def validate_name(name: str, prefix: bool) -> list[str]:
 
 
 def warnings(new: Object, old: Object | None) -> list[str]:
-    if (dig(new, "spec", "revisionHistoryLimit") or 0) >= 0:
-        return []
-    return ["spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"]
+    found = template_warnings(new, old, "spec", "template")
+    for index, claim in enumerate(dig(new, "spec", "volumeClaimTemplates", default=())):
+        found += claim_spec_warnings(claim.get("spec") or {}, f"spec.volumeClaimTemplates[{index}]")
+    if (dig(new, "spec", "revisionHistoryLimit") or 0) < 0:
+        found.append("spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended")
+    return found
 
 
 def row(obj: Object, now: datetime) -> list[Any]:

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tiffin.api.batch.job_validation import job_spec_errors
+from tiffin.api.batch.job_validation import job_spec_errors, job_spec_warnings
 from tiffin.api.batch.schedule import ScheduleError, parse_schedule
 from tiffin.api.checks import needed, not_negative, one_of
 from tiffin.api.kind import Column, Context, Kind, Subresource
-from tiffin.api.pod_templates import default_template
+from tiffin.api.pod_templates import default_template, name_warnings
 from tiffin.api.printing import AGE, NAME, WORKLOAD_WIDE_WITH_SELECTOR, containers_and_images, selector_text
 from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
 from tiffin.machinery.field import FieldError, invalid, not_supported, required
@@ -92,6 +92,10 @@ def validate_update(new: Object, old: Object, context: Context) -> list[FieldErr
     return _spec_errors(new.get("spec") or {}, old.get("spec") or {})
 
 
+def warnings(new: Object, old: Object | None) -> list[str]:
+    return name_warnings(new, old) + job_spec_warnings(new, old, "spec", "jobTemplate", "spec")
+
+
 def row(obj: Object, now: datetime) -> list[Any]:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     last, job = status.get("lastScheduleTime"), dig(spec, "jobTemplate", "spec", default={})
@@ -118,6 +122,7 @@ KIND = Kind(
     prepare_for_update=updates_spec(),
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
     columns=(
         NAME, Column("Schedule"), Column("Timezone"), Column("Suspend", "boolean"), Column("Active", "integer"), Column("Last Schedule"), AGE,
         *WORKLOAD_WIDE_WITH_SELECTOR,

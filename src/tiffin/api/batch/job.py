@@ -8,9 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from tiffin.api.batch.job_status import job_status_errors
-from tiffin.api.batch.job_validation import CONTROLLER_UID, change_errors, generated_labels, job_errors, whole_spec_errors
+from tiffin.api.batch.job_validation import (
+    CONTROLLER_UID,
+    change_errors,
+    generated_labels,
+    job_errors,
+    job_spec_warnings,
+    whole_spec_errors,
+)
 from tiffin.api.kind import Column, Context, Kind, Subresource
-from tiffin.api.pod_templates import default_template
+from tiffin.api.pod_templates import default_template, name_warnings
 from tiffin.api.printing import AGE, NAME, WORKLOAD_WIDE_WITH_SELECTOR, containers_and_images, selector_text
 from tiffin.api.strategy import start_generation, updates_spec, updates_status
 from tiffin.machinery.field import FieldError
@@ -76,6 +83,10 @@ def validate_status(new: Object, old: Object, context: Context) -> list[FieldErr
     return job_status_errors(new, old)
 
 
+def warnings(new: Object, old: Object | None) -> list[str]:
+    return name_warnings(new, old) + job_spec_warnings(new, old, "spec")
+
+
 def status_text(obj: Object) -> str:
     """The one word for how a Job stands."""
     met = {c.get("type") for c in dig(obj, "status", "conditions", default=[]) if c.get("status") == "True"}
@@ -130,6 +141,7 @@ KIND = Kind(
     prepare_for_update=updates_spec(),
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
     columns=(NAME, Column("Status"), Column("Completions"), Column("Duration"), AGE, *WORKLOAD_WIDE_WITH_SELECTOR),
     row=row,
     field_selectors={"status.successful": lambda obj: str(dig(obj, "status", "succeeded", default=0))},

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiffin.api.checks import named, not_negative, not_supported, one_of
-from tiffin.api.pod_templates import MISMATCH, template_errors
+from tiffin.api.pod_templates import MISMATCH, template_errors, template_warnings
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, duplicate, invalid, required, shown, too_long, too_many
 from tiffin.machinery.object import Object, dig, name_of, uid_of
@@ -21,9 +21,26 @@ _STATUSES = ("False", "True", "Unknown")
 MAX_RULES, MAX_VALUES, MAX_INDEXED, MAX_INDEXES_TEXT = 20, 255, 100_000, 64 * 1024
 
 
+MANY_COMPLETIONS, MANY_AT_ONCE = 100_000, 10_000
+_MANY_INDEXES = (
+    "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track "
+    "completedIndexes when a big number of indexes fail"
+)
+
+
 def valueless(path: str, detail: str) -> FieldError:
     """An invalid value that the message does not show."""
     return FieldError("FieldValueInvalid", path, f"Invalid value: {detail}")
+
+
+def job_spec_warnings(new: Object, old: Object | None, *path: str) -> list[str]:
+    """Warnings for the Job spec at `path`, in a Job or in a CronJob: more indexes than can be kept track of, and its pod template."""
+    if old is not None and dig(new, "metadata", "generation") == dig(old, "metadata", "generation"):
+        return []
+    spec = dig(new, *path, default={})
+    many = (spec.get("completions") or 0) > MANY_COMPLETIONS and (spec.get("parallelism") or 0) > MANY_AT_ONCE
+    found = [f"{'.'.join(path)}: {_MANY_INDEXES}"] if spec.get("completionMode") == "Indexed" and many else []
+    return found + template_warnings(new, old, *path, "template")
 
 
 def job_errors(job: Object) -> list[FieldError]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from tiffin.api.checks import ip, named, needed, one_of, port_number
+from tiffin.api.checks import ip, ip_warnings, named, needed, one_of, port_number
 from tiffin.api.core.service_validation import PROTOCOLS, special_ip_errors
 from tiffin.api.kind import Column, Context, Kind
 from tiffin.api.printing import AGE, NAME
@@ -71,20 +71,8 @@ def warnings(new: Object, old: Object | None) -> list[str]:
         for index, subset in enumerate(new.get("subsets") or ())
         for field in ("addresses", "notReadyAddresses")
         for at, address in enumerate(subset.get(field) or ())
-        for warning in address_warnings(address.get("ip", ""), f"subsets[{index}].{field}[{at}].ip")
+        for warning in ip_warnings(address.get("ip", ""), f"subsets[{index}].{field}[{at}].ip")
     ]
-
-
-def address_warnings(address: str, path: str) -> list[str]:
-    """What is dubious in an address that is accepted all the same."""
-    parsed = names.parse_ip(address)
-    if parsed is None:
-        return []
-    if parsed.version == 6 and str(parsed) != address:
-        return [f'{path}: IPv6 address "{address}" should be in RFC 5952 canonical format ("{parsed}")']
-    if parsed.version == 4 and str(parsed) != address:
-        return [f'{path}: non-standard IP address "{address}" will be considered invalid in a future Kubernetes release: use "{parsed}"']
-    return []
 
 
 def endpoints_text(obj: Object) -> str:

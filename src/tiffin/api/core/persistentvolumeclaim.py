@@ -13,7 +13,7 @@ from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME, UNSET
 from tiffin.api.strategy import keep, updates_status
 from tiffin.machinery import names, quantity
-from tiffin.machinery.field import FieldError, forbidden, invalid, not_supported, required
+from tiffin.machinery.field import FieldError, forbidden, invalid, not_supported, quoted, required
 from tiffin.machinery.object import Object, dig, is_deleting
 from tiffin.machinery.selectors import validate_label_selector
 from tiffin.machinery.table import age, name
@@ -34,12 +34,19 @@ def default_claim(claim: Object) -> None:
     spec.setdefault("resources", {})
 
 
-def _align_sources(spec: dict[str, Any], had_source: bool) -> None:
+def _align_sources(spec: dict[str, Any], old: dict[str, Any]) -> None:
+    """What of a data source is taken: a reference into another namespace is part of a feature that is off and is dropped, and
+    where there is no reference, a source of an unknown kind as well."""
+    if dig(spec, "dataSourceRef", "namespace") and old.get("dataSourceRef") is None:
+        del spec["dataSourceRef"]
+    in_use = old.get("dataSource") is not None or old.get("dataSourceRef") is not None
     source = spec.get("dataSource")
-    if source is not None and not had_source and not _is_known_source(source):
-        source = None
+    if source is not None and not in_use and spec.get("dataSourceRef") is None and not _is_known_source(source):
         del spec["dataSource"]
-    reference = spec.get("dataSourceRef")
+
+
+def _mirror_sources(spec: dict[str, Any]) -> None:
+    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
     if source is not None and reference is None:
         spec["dataSourceRef"] = dict(source)
     elif reference is not None and source is None and not reference.get("namespace"):
@@ -53,16 +60,32 @@ def _is_known_source(source: dict[str, Any]) -> bool:
 
 def prepare_for_create(obj: Object, context: Context) -> None:
     obj["status"] = {"phase": "Pending"}
-    _align_sources(obj["spec"], False)
+    _align_sources(obj["spec"], {})
+    _mirror_sources(obj["spec"])
 
 
 def prepare_for_update(new: Object, old: Object, context: Context) -> None:
     keep(new, old, "status")
-    _align_sources(new["spec"], dig(old, "spec", "dataSource") is not None)
+    _align_sources(new["spec"], old.get("spec") or {})
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
     return claim_spec_errors(obj.get("spec") or {}, "spec")
+
+
+def claim_spec_warnings(spec: dict[str, Any], path: str) -> list[str]:
+    """Sizes that are no whole number of bytes, in a claim's spec wherever it stands."""
+    return [
+        f"{path}.resources.{kind}[storage]: fractional byte value {quoted(size)} is invalid, must be an integer"
+        for kind in ("requests", "limits") for size in (dig(spec, "resources", kind, "storage"),)
+        if size is not None and quantity.is_fractional(size)
+    ]
+
+
+def warnings(new: Object, old: Object | None) -> list[str]:
+    deprecated = CLASS_ANNOTATION in dig(new, "metadata", "annotations", default={})
+    found = [f'metadata.annotations[{CLASS_ANNOTATION}]: deprecated since v1.8; use "storageClassName" attribute instead'] if deprecated else []
+    return found + claim_spec_warnings(new.get("spec") or {}, "spec")
 
 
 def claim_spec_errors(spec: dict[str, Any], path: str) -> list[FieldError]:
@@ -189,6 +212,7 @@ KIND = Kind(
     prepare_for_update=prepare_for_update,
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
     columns=(
         NAME, Column("Status"), Column("Volume"), Column("Capacity"), Column("Access Modes"), Column("StorageClass"),
         Column("VolumeAttributesClass"), AGE, Column("VolumeMode", priority=1),

@@ -4,10 +4,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from tiffin.api.core.pod_warnings import template_warnings
 from tiffin.api.core.podspec.defaults import default_pod_template
 from tiffin.api.core.podspec.validation import validate_pod_template_spec
 from tiffin.api.kind import Column, Context, Kind, dns_subdomain_name
+from tiffin.api.pod_templates import template_warnings
 from tiffin.api.strategy import start_generation, updates_content
 from tiffin.machinery.field import FieldError
 from tiffin.machinery.object import Object, dig
@@ -47,7 +47,7 @@ KIND = Kind(
     prepare_for_update=updates_content,
     validate=validate,
     validate_update=validate_update,
-    warnings=lambda new, old: template_warnings(new.get("template"), "template"),
+    warnings=lambda new, old: template_warnings(new, old, "template"),
     columns=(Column("Name", format="name"), Column("Containers"), Column("Images"), Column("Pod Labels")),
     row=row,
     returns_deleted=True,

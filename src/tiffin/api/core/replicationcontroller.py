@@ -10,7 +10,7 @@ from typing import Any
 from tiffin.api.apps.replicaset import COLUMNS, NO_REPLICAS, replicas_text, validate_status
 from tiffin.api.checks import needed, not_negative
 from tiffin.api.kind import Context, Kind, Subresource
-from tiffin.api.pod_templates import MISMATCH, default_template, long_running_errors, template_errors
+from tiffin.api.pod_templates import MISMATCH, default_template, long_running_errors, template_errors, workload_warnings
 from tiffin.api.printing import containers_and_images
 from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
 from tiffin.machinery.field import FieldError, invalid, required
@@ -76,6 +76,7 @@ KIND = Kind(
     prepare_for_update=updates_spec(),
     validate=validate,
     validate_update=validate_update,
+    warnings=workload_warnings,
     columns=COLUMNS,
     row=row,
     field_selectors={"status.replicas": replicas_text},

@@ -4,8 +4,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from tiffin.api.checks import immutable, named, needed, one_of
-from tiffin.api.core.endpoints import SHOWN, address_warnings
+from tiffin.api.checks import immutable, ip_warnings, named, needed, one_of
+from tiffin.api.core.endpoints import SHOWN
 from tiffin.api.core.service_validation import PROTOCOLS, as_reached, special_ip_errors
 from tiffin.api.kind import Column, Context, Kind
 from tiffin.api.printing import AGE, NAME, UNSET
@@ -128,7 +128,7 @@ def warnings(new: Object, old: Object | None) -> list[str]:
         warning
         for index, endpoint in enumerate(new.get("endpoints") or ())
         for at, address in enumerate(endpoint.get("addresses") or ())
-        for warning in address_warnings(address, f"endpoints[{index}].addresses[{at}]")
+        for warning in ip_warnings(address, f"endpoints[{index}].addresses[{at}]")
     ]
 
 
