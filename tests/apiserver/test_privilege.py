@@ -11,6 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.apiserver.inprocess import NOBODY, InProcess
 from tiffin.machinery.object import Object
+from tiffin.net.http import Request
 
 RBAC, GROUP = "/apis/rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
 WHO = 'user "nobody" (groups=["system:authenticated"])'
@@ -123,3 +124,12 @@ async def test_a_token_ends_with_what_it_is_bound_to(api: InProcess) -> None:
     assert (await api.post(who, review, token=plain)).status == 401
     for_others = (await api.post(f"{accounts}/sa/token", {"spec": {"audiences": ["vault"]}})).object["status"]["token"]
     assert (await api.post(who, review, token=for_others)).status == 401
+
+
+async def test_the_servers_own_certificate_for_nodes_opens_nothing_but_nodes(api: InProcess) -> None:
+    """A node may name any address as its own; were the server brought to ask itself, it would ask as somebody with few rights."""
+    pair = api.assembly.options.pki.client("apiserver-kubelet-client", "kube-apiserver-kubelet-client")
+    der = x509.load_pem_x509_certificate(pair.certificate.read_bytes()).public_bytes(serialization.Encoding.DER)
+    for path, status in {"/api/v1/secrets": 403, "/api/v1/nodes": 200, f"{RBAC}/clusterroles": 403, "/metrics": 403, "/api/v1/pods": 403}.items():
+        response = await api.assembly.api.handle(Request("GET", path, {}, b"", "127.0.0.1", der))
+        assert response.status == status, path

@@ -12,8 +12,9 @@ from tests.apiserver.node_stage import Stage, node_object, stage
 from tests.kubelet.fake_node import pod
 from tests.net.scripted import serving
 from tiffin.apiserver import proxying, servicedial
-from tiffin.apiserver.nodes import NODES, checked_address
+from tiffin.apiserver.nodes import NODES, SIMULATED, checked_address
 from tiffin.apiserver.proxying import split_target
+from tiffin.apiserver.server import server_context
 from tiffin.apiserver.servicedial import SERVICES, SLICES
 from tiffin.apiserver.streaming import PODS
 from tiffin.machinery.errors import ApiError
@@ -191,6 +192,59 @@ async def test_attack_3_no_pod_service_or_node_leads_the_server_to_itself(tmp_pa
             async with await s.pool.request("GET", target) as answer:
                 assert answer.status in (400, 500)
         assert not connections
+
+
+@pytest.mark.parametrize("target", ["/api/v1/nodes/n/proxy/api/v1/secrets", "/api/v1/namespaces/d/pods/p/log", "/api/v1/namespaces/d/pods/p/exec?command=x&stdout=true"])
+async def test_attack_3_a_node_that_names_the_servers_own_address_gets_nothing(tmp_path: Path, target: str) -> None:
+    """A node writes its own addresses and port; the API server has a certificate for its own, and would be asked by itself."""
+    asked = []
+
+    async def handle(request: Request) -> Response:
+        asked.append(request)
+        return Response(200)
+
+    async with stage(tmp_path) as s:
+        server = Server(handle)
+        port = await server.start("127.0.0.1", 0, server_context(s.pki))
+        try:
+            s.reader.put(NODES, node_object(port))
+            upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "a" * 22 + "==",
+                       "Sec-WebSocket-Protocol": "v5.channel.k8s.io"} if "exec" in target else {}  # fmt: skip
+            async with await s.pool.request("GET", target, upgrade) as answer:
+                assert answer.status in (500, 503)
+                assert b"it is not that of system:node:n" in await answer.body(1000)
+        finally:
+            await server.stop(grace=0)
+    assert not asked
+
+
+async def test_attack_3_another_node_does_not_pass_for_this_one(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        port = s.reader.get(NODES, "", "n")["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]  # type: ignore[index]
+        s.reader.put(NODES, node_object(port, name="other"))
+        async with await s.pool.request("GET", "/api/v1/nodes/other/proxy/pods") as answer:
+            assert answer.status == 503
+        assert not s.node.asked
+
+
+@pytest.mark.parametrize("mark", ["labels", "annotations"])
+async def test_attack_3_simulated_nodes_and_their_pods_are_never_dialled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
+    """Their addresses are made up and may be those of somebody else."""
+    async with web(tmp_path, monkeypatch) as (s, site, port):
+        node = node_object(port)
+        node["metadata"][mark] = {SIMULATED: "true"}
+        s.reader.put(NODES, node)
+        subject = pod(podIPs=[{"ip": "127.0.0.1"}])
+        subject["spec"]["nodeName"] = "n"
+        s.reader.put(PODS, subject)
+        s.reader.put(SERVICES, {"metadata": {"name": "s", "namespace": "d"}, "spec": {"ports": [{"port": 80}]}})
+        piece = {"metadata": {"name": "s-1", "namespace": "d", "labels": {"kubernetes.io/service-name": "s"}}, "addressType": "IPv4"}
+        s.reader.put(SLICES, piece | {"ports": [{"port": port}], "endpoints": [{"addresses": ["127.0.0.1"], "nodeName": "n"}]})
+        log = "/api/v1/namespaces/d/pods/p/log"
+        for target in (path_of(f"p:{port}"), path_of("s", "/", "services"), f"/api/v1/nodes/n:{port}/proxy/", "/api/v1/nodes/n/proxy/", "/api/v1/nodes/n:1/proxy/", log):
+            async with await s.pool.request("GET", target) as answer:
+                assert answer.status == 503, target
+        assert not site.requests
 
 
 @pytest.mark.parametrize(("path", "outcome"), [

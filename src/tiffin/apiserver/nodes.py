@@ -1,7 +1,8 @@
 """Where the server reaches a node, and which addresses it may reach at all for others.
 
 Node and pod addresses come from statuses that nodes write, so they are believed only as literal addresses: nothing here
-resolves a name, and what was checked is what is dialled (CVE-2020-8562).
+resolves a name, and what was checked is what is dialled (CVE-2020-8562). A node may name any address as its own, this server's too: who
+answers there must have the certificate of that very node.
 """
 from __future__ import annotations
 
@@ -11,9 +12,10 @@ from collections.abc import Callable
 from functools import cache
 
 from tiffin.apiserver.ports import Reader
+from tiffin.apiserver.user import NODE_PREFIX
 from tiffin.machinery import errors
 from tiffin.machinery.errors import ApiError
-from tiffin.machinery.object import Object, Resource, dig, labels_of
+from tiffin.machinery.object import Object, Resource, annotations_of, dig, labels_of
 from tiffin.net.httpclient import Origin, Pool
 
 NODES = Resource("", "v1", "nodes")
@@ -33,6 +35,11 @@ def checked_address(address: str) -> str:
     if mapped.is_loopback or mapped.is_link_local or mapped.is_multicast or mapped.is_unspecified or mapped == ipaddress.ip_address("255.255.255.255"):
         raise errors.bad_request("address not allowed")
     return str(ip)
+
+
+def is_simulated(node: Object) -> bool:
+    """The annotation says the same as the label, so that taking one away is not enough."""
+    return SIMULATED in labels_of(node) or SIMULATED in annotations_of(node)
 
 
 class NodeDirectory:
@@ -65,12 +72,17 @@ class NodeDirectory:
     def port(self, node: Object) -> int:
         return dig(node, "status", "daemonEndpoints", "kubeletEndpoint", "Port", default=0) or KUBELET_PORT
 
+    def refuse_simulated(self, name: str, why: str) -> None:
+        """Raises ApiError 503 where the node of that name is a simulated one."""
+        node = self._reader.get(NODES, "", name) if name else None
+        if node is not None and is_simulated(node):
+            raise errors.service_unavailable(f"node {name} is simulated: {why}")
+
     def pool(self, name: str) -> Pool:
         """Connections to a node's own server, none kept: a POST on one that has died could not be repeated."""
         node = self.node(name)
-        if labels_of(node).get(SIMULATED) == "true":
-            raise errors.service_unavailable(f"node {name} is simulated: its containers have no logs and take no commands")
-        origin = Origin(self.address(node), self.port(node), self._tls())
+        self.refuse_simulated(name, "its containers have no logs and take no commands")
+        origin = Origin(self.address(node), self.port(node), self._tls(), common_name=f"{NODE_PREFIX}{name}")
         pool = self._pools.get(name)
         if pool is None or pool.origin != origin:
             if pool is not None:

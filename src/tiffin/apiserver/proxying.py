@@ -2,7 +2,8 @@
 
 Rules
 * The target is a literal address from a status or an EndpointSlice, checked before it is dialled: never loopback, link-local,
-  multicast or unspecified (CVE-2020-8562, CVE-2022-3294). The node's own port is reached as in `streaming.py`.
+  multicast or unspecified (CVE-2020-8562, CVE-2022-3294). The node's own port is reached as in `streaming.py`. Simulated nodes and
+  their pods are not there: their addresses are made up, and may be somebody else's.
 * The caller's credentials stay here: Authorization, impersonation and authenticating-proxy headers are not passed on.
 * Redirects are not followed. One within the backend is passed on with the proxy's path in front; any other is refused.
 * Beyond that nothing is rewritten; hop-by-hop headers are dropped.
@@ -81,6 +82,7 @@ class Proxying:
         pod = self._reader.get(PODS, namespace, name)
         if pod is None:
             raise errors.not_found("pods", name)
+        self._nodes.refuse_simulated(dig(pod, "spec", "nodeName", default=""), f"pod {name} is not there")
         ports = [p for c in dig(pod, "spec", "containers", default=[]) for p in c.get("ports") or ()]
         address = checked_address(_pod_ip(pod))
         return self._backend(scheme, address, port or (str(ports[0]["containerPort"]) if ports else ""))
@@ -90,6 +92,7 @@ class Proxying:
         node = self._nodes.node(name)
         if not port or port == str(self._nodes.port(node)):
             return self._nodes.pool(name)
+        self._nodes.refuse_simulated(name, "nothing listens there")
         return self._backend(scheme, checked_address(self._nodes.address(node)), port)
 
     def _service(self, namespace: str, text: str) -> Pool:

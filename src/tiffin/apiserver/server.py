@@ -152,8 +152,8 @@ class Assembly:
         return True
 
     def _kubelet_tls(self) -> ssl.SSLContext:
-        """How this server proves itself to nodes."""
-        pair = self.options.pki.client("apiserver-kubelet-client", "kube-apiserver-kubelet-client", (MASTERS,))
+        """How this server proves itself to nodes. What it may there, `tiffin:kubelet-api-admin` says: nobody's certificate opens more."""
+        pair = self.options.pki.client("apiserver-kubelet-client", "kube-apiserver-kubelet-client")
         tls = client_context(self.options.pki.ca_pem.decode(), pair.certificate.read_text(), pair.key.read_text())
         self._tasks.append(asyncio.create_task(keep_loaded(tls, [(pair.certificate, pair.key)], asyncio.sleep), name="its certificate for nodes"))
         return tls
@@ -236,12 +236,6 @@ def server_context(pki: Pki) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_OPTIONAL
     context.set_alpn_protocols(["http/1.1", "h2"])
     return context
-
-
-def kubelet_context(pki: Pki) -> ssl.SSLContext:
-    """TLS for calls to nodes: their certificates come from the cluster's authority, ours says that it is the server who asks."""
-    own = pki.client("apiserver-kubelet-client", "kube-apiserver-kubelet-client", (MASTERS,))
-    return client_context(pki.ca_pem.decode(), own.certificate.read_text(), own.key.read_text())
 
 
 def state_file(directory: Path) -> Path:

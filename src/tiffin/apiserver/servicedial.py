@@ -16,7 +16,7 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tiffin.apiserver.nodes import NODES, SIMULATED, checked_address
+from tiffin.apiserver.nodes import NODES, checked_address, is_simulated
 from tiffin.apiserver.ports import Reader
 from tiffin.machinery import errors
 from tiffin.machinery.errors import ApiError
@@ -79,4 +79,4 @@ class ServiceDialer:
 
     def _is_simulated(self, node: str | None) -> bool:
         found = self._reader.get(NODES, "", node) if node else None
-        return found is not None and labels_of(found).get(SIMULATED) == "true"
+        return found is not None and is_simulated(found)

@@ -36,6 +36,8 @@ class Origin(NamedTuple):
     """Path of a unix socket to dial instead."""
     server_name: str = ""
     """Name the certificate must bear, if not `host`."""
+    common_name: str = ""
+    """Common name its subject must have besides, where the address alone does not tell servers of one authority apart."""
 
     @property
     def authority(self) -> str:
@@ -53,6 +55,12 @@ def _why(error: OSError, origin: Origin) -> str:
     if isinstance(error, ssl.SSLError | socket.gaierror):
         return f"{place}: {error.strerror or error}"
     return f"{place}: connect: {os.strerror(error.errno).lower() if error.errno else error}"
+
+
+def _common_names(transport: asyncio.BaseTransport) -> list[str]:
+    """Those of the verified certificate on the other side."""
+    certificate = transport.get_extra_info("peercert") or {}
+    return [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
 
 
 class StaleConnectionError(ConnectionError):
@@ -318,9 +326,14 @@ class Pool:
                 if origin.unix:
                     return (await loop.create_unix_connection(_Exchange, origin.unix))[1]
                 name = (origin.server_name or origin.host) if origin.tls else None
-                return (await loop.create_connection(_Exchange, origin.address or origin.host, origin.port, ssl=origin.tls, server_hostname=name))[1]
+                host = origin.address or origin.host
+                transport, exchange = await loop.create_connection(_Exchange, host, origin.port, ssl=origin.tls, server_hostname=name)
         except OSError as error:
             raise ConnectionError(_why(error, origin)) from error
+        if origin.common_name and origin.common_name not in _common_names(transport):
+            transport.abort()
+            raise ConnectionError(f"tls: failed to verify certificate: it is not that of {origin.common_name}")
+        return exchange
 
     def release(self, exchange: _Exchange) -> None:
         """Called once an answer is done with; later calls do nothing."""

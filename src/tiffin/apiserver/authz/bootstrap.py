@@ -218,6 +218,11 @@ _JOIN_SUBJECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """What lets a machine with a join token become a node, as kubeadm does under its own names; and a node take itself out of the
 cluster again: NodeRestriction keeps it from deleting any other."""
 
+_SERVER_SUBJECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "tiffin:kubelet-api-admin": ("system:kubelet-api-admin", ("User kube-apiserver-kubelet-client",)),
+}
+"""As whom this server asks nodes. It may do what nodes serve and nothing else, should somebody bring it to ask itself."""
+
 _LOCKING = (
     "create get list update watch | coordination.k8s.io | leases",
     "create get list update watch | coordination.k8s.io | leasecandidates",
@@ -379,7 +384,7 @@ def _cluster_roles() -> Iterator[Object]:
 def _cluster_role_bindings() -> Iterator[Object]:
     for name, subjects in CLUSTER_SUBJECTS.items():
         yield _binding("ClusterRoleBinding", name, "ClusterRole", name, subjects)
-    for name, (role, subjects) in _JOIN_SUBJECTS.items():
+    for name, (role, subjects) in {**_JOIN_SUBJECTS, **_SERVER_SUBJECTS}.items():
         yield _binding("ClusterRoleBinding", name, "ClusterRole", role, subjects)
 
 
