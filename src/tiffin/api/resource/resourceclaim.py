@@ -6,8 +6,9 @@ from typing import Any
 
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
-from tiffin.api.resource.devices import claim_spec_errors, default_claim_spec
-from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
+from tiffin.api.resource.allocation import allocated_devices, device_id, status_errors
+from tiffin.api.resource.requests import claim_spec_errors, default_claim_spec, default_tolerations, request_names
+from tiffin.api.strategy import creates_with_status, keep, keep_metadata, updates_spec
 from tiffin.machinery.field import FieldError, invalid
 from tiffin.machinery.object import Object, dig, is_deleting
 from tiffin.machinery.table import age, name
@@ -15,7 +16,20 @@ from tiffin.machinery.table import age, name
 
 def default(obj: Object) -> None:
     default_claim_spec(obj.setdefault("spec", {}))
-    obj.setdefault("status", {})
+    status = obj.setdefault("status", {})
+    for result in dig(status, "allocation", "devices", "results", default=[]):
+        default_tolerations(result.get("tolerations"))
+
+
+def prepare_status(new: Object, old: Object, context: Context) -> None:
+    """A status update changes nothing else; what drivers reported of devices goes when the devices are given back."""
+    keep(new, old, "spec")
+    keep_metadata(new, old, "labels", "annotations", "finalizers", "ownerReferences")
+    status = new["status"] = dict(new.get("status") or {})
+    gone = allocated_devices(old.get("status") or {}) - allocated_devices(status)
+    reported = [device for device in status.pop("devices", None) or () if device_id(device) not in gone]
+    if reported:
+        status["devices"] = reported
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
@@ -27,6 +41,11 @@ def validate_update(new: Object, old: Object, context: Context) -> list[FieldErr
         return []
     shown = {part.capitalize(): dig(new, "spec", "devices", part) for part in ("requests", "constraints", "config")}
     return [invalid("spec", {"Devices": shown}, "field is immutable")]
+
+
+def validate_status(new: Object, old: Object, context: Context) -> list[FieldError]:
+    known = request_names(new.get("spec") or {})
+    return status_errors(new.get("status") or {}, old.get("status") or {}, is_deleting(new), known, "status")
 
 
 def state_text(obj: Object) -> str:
@@ -52,7 +71,7 @@ KIND = Kind(
     singular="resourceclaim",
     returns_deleted=True,
     subresources=(
-        Subresource("status", updates_object=True, prepare=updates_status()),
+        Subresource("status", updates_object=True, prepare=prepare_status, validate=validate_status),
     ),
     default=default,
     prepare_for_create=creates_with_status(generation=False),

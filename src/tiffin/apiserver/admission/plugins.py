@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tiffin.apiserver.admission.adminaccess import DeviceAdminAccess
 from tiffin.apiserver.admission.certificates import CertificateApproval, CertificateSigning, CertificateSubjectRestriction
 from tiffin.apiserver.admission.chain import Admission, Plugin
 from tiffin.apiserver.admission.claimresize import PersistentVolumeClaimResize
@@ -60,6 +61,7 @@ def default_plugins(
         MutatingWebhooks(reader, equivalents, webhooks, authorizer.authorize),
         EscalationCheck(authorizer),
         ParameterAccess(reader, registry, authorizer.authorize),
+        DeviceAdminAccess(reader),
         ValidatingPolicies(reader, equivalents, authorizer.authorize),
         ValidatingWebhooks(reader, equivalents, webhooks, authorizer.authorize),
         ResourceQuota(reader, charge),

@@ -64,8 +64,9 @@ def _free_name(node: Node) -> str:
 class Environment:
     """Variables, types and functions of expressions."""
 
-    def __init__(self, variables: Mapping[str, Type], libraries: tuple[Library, ...] | None = None) -> None:
-        """`libraries` are those of Kubernetes v1.36 unless given. The name of a variable may have dots."""
+    def __init__(self, variables: Mapping[str, Type], libraries: tuple[Library, ...] | None = None, bindings: bool = False) -> None:
+        """`libraries` are those of Kubernetes v1.36 unless given. The name of a variable may have dots. `bindings` adds `cel.bind`."""
+        self._bindings = bindings
         self._variables = dict(variables)
         self._libraries = kubernetes() if libraries is None else libraries
         self._types, self._functions = merged(self._libraries)
@@ -73,7 +74,7 @@ class Environment:
     def extended(self, variables: Mapping[str, Type], libraries: Iterable[Library] = ()) -> Environment:
         """This environment with more variables, and the functions and types of more libraries."""
         more = tuple(libraries)
-        return Environment(self._variables | dict(variables), self._libraries + more)
+        return Environment(self._variables | dict(variables), self._libraries + more, self._bindings)
 
     def estimate(self, program: Program) -> Range:
         """The least and the most a program can cost, by the types of this environment's variables.
@@ -91,7 +92,7 @@ class Environment:
 
     def _checked(self, text: str) -> Node:
         source = Source(text)
-        root = parse(source)
+        root = parse(source, self._bindings)
         reports = Checker(self._variables, self._types, self._functions).check(root)
         if reports:
             raise source.failure(reports)

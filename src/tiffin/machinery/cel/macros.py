@@ -25,10 +25,12 @@ class MacroError(ValueError):
         self.offset = offset
 
 
-def expand(offset: int, name: str, target: Node | None, args: list[Node]) -> Node | None:
-    """What the call stands for; None when it is no macro. Raises MacroError."""
+def expand(offset: int, name: str, target: Node | None, args: list[Node], bindings: bool = False) -> Node | None:
+    """What the call stands for; None when it is no macro. `bindings` adds `cel.bind(name, value, expression)`. Raises MacroError."""
     if target is None:
         return _has(offset, args[0]) if name == "has" and len(args) == 1 else None
+    if bindings and name == "bind" and len(args) == 3 and isinstance(target, Ident) and target.name == "cel":
+        return _bind(offset, _variable(args[0], "cel.bind() variable names must be simple identifiers"), args[1], args[2])
     expansion = _MACROS.get((name, len(args)))
     return expansion(offset, target, args) if expansion else None
 

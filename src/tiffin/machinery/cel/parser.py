@@ -20,11 +20,11 @@ _LEVELS = {"||": 1, "&&": 2, "<": 3, "<=": 3, ">": 3, ">=": 3, "==": 3, "!=": 3,
 _FUNCTIONS = {op: f"_{op}_" for op in _LEVELS} | {"in": "@in"}
 
 
-def parse(source: Source) -> Node:
-    """The tree of an expression. Raises CompilationError."""
+def parse(source: Source, bindings: bool = False) -> Node:
+    """The tree of an expression; `bindings` adds the macro `cel.bind`. Raises CompilationError."""
     if len(source.text) > MAX_LENGTH:
         raise source.failure([Report(0, f"expression code point size exceeds limit: size: {len(source.text)}, limit {MAX_LENGTH}")])
-    parser = _Parser(source)
+    parser = _Parser(source, bindings)
     node = parser.whole()
     if parser.reports:
         raise source.failure(parser.reports)
@@ -45,8 +45,8 @@ def _depth(root: Node) -> int:
 class _Parser:
     """Recursive descent with a precedence climb; `reports` are faults that let parsing go on."""
 
-    def __init__(self, source: Source) -> None:
-        self.source, self.reports = source, list[Report]()
+    def __init__(self, source: Source, bindings: bool) -> None:
+        self.source, self.reports, self._bindings = source, list[Report](), bindings
         self._tokens, self._at, self._nested = tokens(source), 0, 0
 
     def whole(self) -> Node:
@@ -157,7 +157,7 @@ class _Parser:
                 args.append(self._expression())
         self._expect(")")
         try:
-            return expand(offset, name.text, target, args) or Call(offset, name.text, args, target)
+            return expand(offset, name.text, target, args, self._bindings) or Call(offset, name.text, args, target)
         except MacroError as error:
             self.reports.append(Report(error.offset, str(error)))
             return Literal(offset, None)
