@@ -117,6 +117,7 @@ class Agent:
                 parts.create_task(housekeeping.follow_static_pods(self.kubelet, self.registrar))
                 parts.create_task(housekeeping.rotate_logs(self.kubelet))
                 parts.create_task(housekeeping.collect_images(self.kubelet))
+                parts.create_task(housekeeping.limit_storage(self.kubelet))
                 parts.create_task(housekeeping.remove_leftovers(self.kubelet))
         finally:
             if server is not None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from tiffin.kubelet import eviction, rotation, runtime, static_pods, syscalls
+from tiffin.kubelet import eviction, rotation, runtime, static_pods, storage, syscalls
 from tiffin.kubelet.inotify import Notifier
 from tiffin.kubelet.proto import cri_pb2 as cri
 from tiffin.kubelet.publish import PODS
@@ -15,12 +15,13 @@ from tiffin.kubelet.registrar import Registrar
 from tiffin.kubelet.run import Kubelet
 from tiffin.kubelet.runtime import RuntimeFault
 from tiffin.kubelet.volumes.types import VolumeFault
+from tiffin.kubelet.worker import PodWorker
 from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import name_of, namespace_of, uid_of
 
 log = logging.getLogger(__name__)
 
-ROTATION_INTERVAL, IMAGE_INTERVAL = 10.0, 300.0
+ROTATION_INTERVAL, IMAGE_INTERVAL, STORAGE_INTERVAL = 10.0, 300.0, 10.0
 IMAGE_MIN_AGE = timedelta(minutes=2)
 MIRROR_RETRY = 5.0
 
@@ -82,16 +83,51 @@ async def relieve(kubelet: Kubelet, kind: str) -> None:
     except RuntimeFault as fault:
         log.warning("nobody evicted, as usage is unknown: %s", fault)
         return
-    usage: dict[str, dict[str, int]] = {}
-    for entry in stats:
-        used = entry.memory.working_set_bytes.value if kind == "memory" else entry.writable_layer.used_bytes.value
-        labels = entry.attributes.labels
-        usage.setdefault(labels.get(runtime.POD_UID, ""), {})[labels.get(runtime.CONTAINER_NAME, "")] = used
+    usage = _by_container(stats, kind)
+    if kind == "disk":
+        for uid, worker in active.items():
+            stored = await _stored(kubelet, worker, usage)
+            usage[uid] = {**stored.containers, "": sum(stored.volumes.values()) + stored.shared}
     chosen = eviction.victim([w.pod for w in active.values()], usage, kind)
     if chosen is not None:
         words = eviction.message(chosen, usage, kind)
         node.recorder.event(chosen, "Warning", eviction.REASON, words)
         active[uid_of(chosen)].end(eviction.REASON, words, 0)
+
+
+def _by_container(stats: Sequence[cri.ContainerStats], kind: str) -> dict[str, dict[str, int]]:
+    """Memory, or bytes of writable layers, by UID of the pod and name of the container."""
+    usage: dict[str, dict[str, int]] = {}
+    for entry in stats:
+        used = entry.memory.working_set_bytes.value if kind == "memory" else entry.writable_layer.used_bytes.value
+        labels = entry.attributes.labels
+        usage.setdefault(labels.get(runtime.POD_UID, ""), {})[labels.get(runtime.CONTAINER_NAME, "")] = used
+    return usage
+
+
+async def _stored(kubelet: Kubelet, worker: PodWorker, layers: Mapping[str, Mapping[str, int]]) -> storage.Stored:
+    node = kubelet.node
+    directory = node.volumes.pod_directory(worker.uid)
+    return await asyncio.to_thread(storage.measure, worker.pod, directory, node.config.pod_log_dir, layers.get(worker.uid, {}))
+
+
+async def limit_storage(kubelet: Kubelet) -> None:
+    """Evict pods that keep more on the disk than their limits, until cancelled. Costs nothing where no pod has such limits."""
+    node = kubelet.node
+    while True:
+        await node.clock.sleep(STORAGE_INTERVAL)
+        limited = [w for w in kubelet.workers() if w.is_active and not w.is_ending and storage.is_limited(w.pod) and not eviction.is_spared(w.pod)]
+        if not limited:
+            continue
+        try:
+            layers = _by_container(await node.runtime.stats(), "disk")
+        except RuntimeFault as fault:
+            log.warning("writable layers are not counted, as their size is unknown: %s", fault)
+            layers = {}
+        for worker in limited:
+            if words := storage.excess(worker.pod, await _stored(kubelet, worker, layers)):
+                node.recorder.event(worker.pod, "Warning", eviction.REASON, words)
+                worker.end(eviction.REASON, words, 0)
 
 
 async def follow_static_pods(kubelet: Kubelet, registrar: Registrar) -> None:

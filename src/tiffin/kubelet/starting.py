@@ -9,7 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 
-from tiffin.kubelet import dns, handlers, termination
+from tiffin.kubelet import dns, handlers, storage, termination
 from tiffin.kubelet.container_config import Mounted, container_config, sandbox_config
 from tiffin.kubelet.env import ConfigError, Sources, environment
 from tiffin.kubelet.fields import Facts
@@ -135,7 +135,7 @@ def _files(node: Node, pod: Object, container: Object, ips: Sequence[str], taken
     """/etc/hosts, unless the container mounts its own."""
     if "/etc/hosts" in taken:
         return []
-    path = node.volumes.pod_directory(uid_of(pod)) / "etc-hosts"
+    path = node.volumes.pod_directory(uid_of(pod)) / storage.HOSTS_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     of_node = _node_hosts() if uses_host_network(pod) else ""
     path.write_text(dns.hosts_file(pod, ips, node.config.cluster_domain, of_node))
