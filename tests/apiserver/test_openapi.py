@@ -9,7 +9,7 @@ import pytest
 
 from tiffin.api.kind import Kind, builtin_kinds
 from tiffin.apiserver import openapi_schemas
-from tiffin.apiserver.openapi import openapi_v2, openapi_v3, openapi_v3_index
+from tiffin.apiserver.openapi import general_v3, general_v3_keys, openapi_v2, openapi_v3, openapi_v3_index
 from tiffin.apiserver.registry import Registry, Served
 from tiffin.machinery.structural import custom_type
 
@@ -129,3 +129,19 @@ def test_prose_comes_from_the_optional_package(monkeypatch: pytest.MonkeyPatch, 
     pod = document(registry, "", "v1")["components"]["schemas"]["io.k8s.api.core.v1.Pod"]
     assert pod["description"] == "A pod."
     assert pod["properties"]["spec"]["description"] == "Its spec."
+
+
+def test_documents_of_no_version(registry: Registry) -> None:
+    keys = general_v3_keys(registry)
+    assert {"api", "apis", "apis/apps", "version", "openid/v1/jwks", ".well-known/openid-configuration"} <= set(keys)
+    assert "apis/stable.example.com" not in keys and general_v3(registry, "apis/stable.example.com") is None
+    for key in keys:
+        made = orjson.loads(general_v3(registry, key) or b"")
+        assert list(made["paths"]) == [f"/{key}/"]
+        assert {r.rpartition("/")[2] for r in references(made)} <= set(made["components"].get("schemas", ()))
+
+
+def test_a_group_of_custom_resources_has_no_discovery_in_documents(registry: Registry) -> None:
+    paths = orjson.loads(openapi_v2(registry))["paths"]
+    assert not {"/apis/stable.example.com/", "/apis/stable.example.com/v1/"} & set(paths)
+    assert paths["/apis/apps/v1/"]["get"]["consumes"] == paths["/apis/apps/v1/"]["get"]["produces"]

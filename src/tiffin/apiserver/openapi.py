@@ -6,8 +6,8 @@ Source: Kubernetes' published OpenAPI documents; KEP-2896.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import orjson
 
@@ -57,12 +57,14 @@ def openapi_v2(kinds: Iterable[Served]) -> bytes:
     """The one document of version 2, of everything."""
     schemas = Schemas(2)
     paths: Paths = {}
+    kinds = list(kinds)
     groups: dict[tuple[str, str], list[Served]] = {}
     for served in kinds:
         groups.setdefault((served.resource.group, served.resource.version), []).append(served)
     for (group, version), members in groups.items():
         paths |= _group_version_paths(members, group, version, schemas)
-    paths |= _general_paths({group for group, _ in groups}, schemas)
+    for make in _general(kinds).values():
+        paths |= make(schemas)
     return orjson.dumps({
         "swagger": "2.0", "info": INFO, "paths": for_version_2(dict(sorted(paths.items()))), "definitions": dict(sorted(schemas.made.items())),
         "securityDefinitions": {"BearerToken": BEARER}, "security": [{"BearerToken": []}]})
@@ -71,17 +73,49 @@ def openapi_v2(kinds: Iterable[Served]) -> bytes:
 def _group_version_paths(kinds: list[Served], group: str, version: str, schemas: Schemas) -> Paths:
     base = f"/apis/{group}/{version}/" if group else f"/api/{version}/"
     name = f"get{words(group)}{version[:1].upper()}{version[1:]}APIResources"
-    paths = discovery(base, name, tag(group, version), schemas.reference(META + "APIResourceList"))
+    paths: Paths = {}
+    if not all(served.custom for served in kinds):
+        paths = discovery(base, name, tag(group, version), schemas.reference(META + "APIResourceList"))
     for served in kinds:
         paths |= Resource(served, schemas).paths()
     return paths
 
 
-def _general_paths(groups: set[str], schemas: Schemas) -> dict[str, Any]:
-    """What lists groups and versions, and the version of the server."""
-    paths = discovery("/api/", "getCoreAPIVersions", "core", schemas.reference(META + "APIVersions"))
-    paths |= discovery("/apis/", "getAPIVersions", "apis", schemas.reference(META + "APIGroupList"))
-    for group in sorted(groups - {""}):
-        label = words(group)[:1].lower() + words(group)[1:]
-        paths |= discovery(f"/apis/{group}/", f"get{words(group)}APIGroup", label, schemas.reference(META + "APIGroup"))
-    return paths | discovery("/version/", "getCodeVersion", "version", schemas.reference(VERSION_INFO))
+def general_v3(kinds: Iterable[Served], key: str) -> bytes | None:
+    """A document of version 3 about no group and version: of what lists groups and versions (`api`, `apis/apps`), of the server's version
+    and its issuer of tokens. None where there is none."""
+    make = _general(kinds).get(key)
+    if make is None:
+        return None
+    schemas = Schemas(3)
+    paths = make(schemas)
+    components = {"schemas": dict(sorted(schemas.made.items()))} if schemas.made else {}
+    return orjson.dumps({
+        "openapi": "3.0.0", "info": INFO, "paths": paths, "components": components | {"securitySchemes": {"BearerToken": BEARER}}})
+
+
+def general_v3_keys(kinds: Iterable[Served]) -> list[str]:
+    """The documents `general_v3` has."""
+    return list(_general(kinds))
+
+
+def _general(kinds: Iterable[Served]) -> dict[str, Callable[[Schemas], Paths]]:
+    """By the name of the document, what makes its only path. Groups of custom resources have none."""
+    text = {"type": "string"}
+    found: dict[str, Callable[[Schemas], Paths]] = {
+        ".well-known/openid-configuration": lambda schemas: discovery(
+            "/.well-known/openid-configuration/", "getServiceAccountIssuerOpenIDConfiguration", "WellKnown", text, ("application/json",)),
+        "openid/v1/jwks": lambda schemas: discovery(
+            "/openid/v1/jwks/", "getServiceAccountIssuerOpenIDKeyset", "openid", text, ("application/jwk-set+json",)),
+        "version": lambda schemas: discovery("/version/", "getCodeVersion", "version", schemas.reference(VERSION_INFO), ("application/json",)),
+        "api": lambda schemas: discovery("/api/", "getCoreAPIVersions", "core", schemas.reference(META + "APIVersions")),
+        "apis": lambda schemas: discovery("/apis/", "getAPIVersions", "apis", schemas.reference(META + "APIGroupList")),
+    }
+    for group in sorted({served.resource.group for served in kinds if not served.custom} - {""}):
+        found[f"apis/{group}"] = partial(_group_path, group)
+    return found
+
+
+def _group_path(group: str, schemas: Schemas) -> Paths:
+    name = words(group)
+    return discovery(f"/apis/{group}/", f"get{name}APIGroup", f"{name[:1].lower()}{name[1:]}", schemas.reference(META + "APIGroup"))

@@ -208,15 +208,15 @@ def _parameter(name: str, place: str = "") -> dict[str, Any]:
     return made | ({"required": True} if place == "path" else {}) | {"schema": {"type": kind, "uniqueItems": True}}
 
 
-def discovery(path: str, name: str, label: str, answer: dict[str, Any]) -> Paths:
-    """The path that lists what is below it."""
-    content = {"200": {"description": "OK", "content": _content(answer, PLAIN)}, "401": {"description": "Unauthorized"}}
+def discovery(path: str, name: str, label: str, answer: dict[str, Any], types: tuple[str, ...] = PLAIN) -> Paths:
+    """The path that lists what is below it, or tells something of the server."""
+    content = {"200": {"description": "OK", "content": _content(answer, types)}, "401": {"description": "Unauthorized"}}
     return {path: {"get": {"tags": [label], "operationId": name, "responses": content}}}
 
 
 def for_version_2(paths: Paths) -> Paths:
     """Paths in the form of version 2: bodies are parameters, media types stand with the operation."""
-    return {path: {method: [_flat(p) for p in made] if method == "parameters" else _operation_2(made) for method, made in methods.items()}
+    return {path: {method: [_flat(p) for p in made] if method == "parameters" else _operation_2(made, path) for method, made in methods.items()}
             for path, methods in paths.items()}
 
 
@@ -224,11 +224,15 @@ def _flat(parameter: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in parameter.items() if k != "schema"} | parameter["schema"]
 
 
-def _operation_2(operation: Operation) -> Operation:
+def _operation_2(operation: Operation, path: str) -> Operation:
     made = {k: v for k, v in operation.items() if k not in ("requestBody", "responses", "parameters")}
     answers, parameters = operation["responses"], [_flat(p) for p in operation.get("parameters", ())]
     made["produces"] = list(dict.fromkeys(media for answer in answers.values() for media in answer.get("content", ())))
-    made["consumes"], made["schemes"] = ["*/*"], ["https"]
+    made["schemes"] = ["https"]
+    if not path.endswith("/"):
+        made["consumes"] = ["*/*"]
+    elif "openid" not in path:  # discovery says it takes what it gives
+        made["consumes"] = made["produces"]
     if body := operation.get("requestBody"):
         made["consumes"] = list(body["content"])
         schema = next(iter(body["content"].values()))["schema"]

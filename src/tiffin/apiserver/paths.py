@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 
 import orjson
 from prometheus_client.registry import Collector
@@ -136,10 +137,14 @@ class Paths:
             return self._openapi_document(context, path, self._openapi_v2)
         if path == "/openapi/v3":
             return self._openapi_index()
-        parts = path.removeprefix("/openapi/v3/").split("/")
+        key = path.removeprefix("/openapi/v3/")
+        parts = key.split("/")
         group, version = ("", parts[1]) if parts[0] == "api" and len(parts) == 2 else (parts[1], parts[2]) if parts[0] == "apis" and len(parts) == 3 else ("-", "")
         if group == "-" or not self.registry.of_version(group, version):
-            return text(PAGE_NOT_FOUND, 404)
+            general = openapi.general_v3(self.registry, key)
+            if general is None:
+                return text(PAGE_NOT_FOUND, 404)
+            return self._openapi_document(context, path, partial(bytes, general))
         return self._openapi_document(context, path, lambda: openapi.openapi_v3(self.registry.of_version(group, version), group, version))
 
     def _openapi_v2(self) -> bytes:
@@ -148,7 +153,11 @@ class Paths:
         return merged_openapi_v2(openapi_v2(self.registry), self.discovery.elsewhere.remotes.values())
 
     def _openapi_index(self) -> Response:
+        from tiffin.apiserver.openapi import general_v3_keys
+
         paths = {}
+        for key in general_v3_keys(self.registry):
+            paths[key] = {"serverRelativeURL": f"/openapi/v3/{key}?hash={hashlib.sha256(key.encode()).hexdigest().upper()}"}
         for group, versions in self.discovery.groups().items():
             for version in versions:
                 key = f"apis/{group}/{version}" if group else f"api/{version}"
