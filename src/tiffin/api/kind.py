@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -108,6 +108,8 @@ class Subresource:
     """The object (the first) with what such a body (the second) says."""
     replicas: tuple[str, ...] = ("spec", "replicas")
     """Where the object has the replicas that a Scale shows."""
+    body_version: Version | None = None
+    """How the body converts where it is a retired version of a Scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,14 @@ class Version:
     """Replaces the Kind's own where the fields bear other names in this version; functions still read the stored object."""
     row: Callable[[Object, datetime], list[Any]] | None = None
     """Cells of a table row, given the object in this version; None where the Kind's own function reads it as well."""
+    default: Callable[[Object], None] = nothing
+    """Defaults of this version alone: completes, in place, what was written in it, before it is converted."""
+    deprecation: str = ""
+    """The warning every request for this version is answered with."""
+    subresources: tuple[Subresource, ...] | None = None
+    """Replaces the Kind's own."""
+    owned_as_stored: bool = False
+    """Owners of fields are noted by the names the stored version has for the fields, and under that version."""
 
 
 @dataclass(frozen=True)
@@ -200,13 +210,23 @@ class Kind:
     def subresource_by_name(self) -> Mapping[str, Subresource]:
         return {s.name: s for s in self.subresources}
 
+    def in_version(self, version: Version) -> Kind:
+        """The Kind as one of its versions shows it; objects that its functions see are still those of the stored version."""
+        if not version.deprecation and version.subresources is None:
+            return self
+        own = self.subresources if version.subresources is None else version.subresources
+        return replace(self, deprecation=version.deprecation, subresources=own)
+
+
+_LEGACY = "tiffin.api.legacy."
+
 
 def builtin_kinds() -> Iterator[Kind]:
-    """Every `KIND` of the modules below `tiffin.api`, in the order of their module names."""
+    """Every `KIND` of the modules below `tiffin.api`, in the order of their module names; not those of `legacy`, which are asked for."""
     import tiffin.api
 
     for module in sorted(pkgutil.walk_packages(tiffin.api.__path__, "tiffin.api."), key=lambda m: m.name):
-        if not module.ispkg:
+        if not module.ispkg and not module.name.startswith(_LEGACY):
             kind = getattr(importlib.import_module(module.name), "KIND", None)
             if isinstance(kind, Kind):
                 yield kind

@@ -23,6 +23,7 @@ from tiffin.machinery.schema import (
     Type,
     definition,
     leaf_kinds,
+    prose_name,
 )
 
 Schema = dict[str, Any]
@@ -71,7 +72,7 @@ class Schemas:
         return made | {"x-kubernetes-group-version-kind": [_kind(*kind)]}
 
     def _struct(self, type: Struct) -> Schema:
-        prose = self._prose.get(type.name, {})
+        prose = self._prose.get(prose_name(type.name), {})
         made: Schema = {"type": "object"}
         if text := prose.get("description"):
             made["description"] = text

@@ -18,6 +18,7 @@ from tiffin.machinery import errors
 from tiffin.machinery.decode import DecodeError, Problem, parse_json, parse_yaml, strict_error
 from tiffin.machinery.field import invalid
 from tiffin.machinery.jsonpatch import apply_json_patch
+from tiffin.machinery.managedfields import check_fields
 from tiffin.machinery.mergepatch import apply_merge_patch
 from tiffin.machinery.object import Object
 from tiffin.machinery.patch import REJECTED, Fault, PatchError
@@ -150,6 +151,15 @@ def check_applied(context: RequestContext, served: Served, applied: Object) -> N
         raise errors.bad_request(f"the name of the object ({context.info.name} based on URL) was undeterminable: name must be provided")
     if name != context.info.name:
         raise errors.bad_request(f"the name of the object ({name}) does not match the name on the URL ({context.info.name})")
+
+
+def as_owned(served: Served, applied: Object) -> Object:
+    """An applied body in the version that owners of its fields are noted in. Raises what an apply of the body itself would."""
+    if not served.owns_as_stored:
+        return applied
+    assert served.version is not None
+    check_fields(applied, served.type, served.api_version)
+    return served.version.to_stored(applied)
 
 
 def reset_fields(served: Served, sub: Subresource | None) -> tuple[tuple[str, ...], ...]:

@@ -23,11 +23,12 @@ GROUP_ORDER = (
     "", "apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch",
     "certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io", "storage.k8s.io", "admissionregistration.k8s.io",
     "apiextensions.k8s.io", "scheduling.k8s.io", "coordination.k8s.io", "node.k8s.io", "discovery.k8s.io", "resource.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
+    "flowcontrol.apiserver.k8s.io", "extensions",
 )
-"""The order in which discovery names the built-in groups; all others follow by name."""
+"""The order in which discovery names the built-in groups; all others follow by name. `extensions`, where it is served, comes last,
+so that `deployments` without a group are those of `apps`."""
 
-VERSION_PRIORITY = {("autoscaling", "v2"): 0, ("autoscaling", "v1"): 1}
+VERSION_PRIORITY = {("autoscaling", "v2"): 0, ("autoscaling", "v1"): 1, ("autoscaling", "v2beta1"): 2, ("autoscaling", "v2beta2"): 3}
 
 
 class Served:
@@ -46,11 +47,16 @@ class Served:
         self.storage = kind.group_resource
         """The store's name of the resource, the same for all versions."""
 
+    @property
+    def schema(self) -> str:
+        """The name of the definition of its objects, where they are no custom resources."""
+        return self.version.schema if self.version else self.kind.schema
+
     @cached_property
     def type(self) -> Type:
         if self.form is not None:
             return self.form.structure.type
-        return self._type or definition(self.version.schema if self.version else self.kind.schema)
+        return self._type or definition(self.schema)
 
     @property
     def api_version(self) -> str:
@@ -98,7 +104,26 @@ class Served:
         return self.version.from_stored(obj) if self.version else obj
 
     def to_stored(self, obj: Object) -> Object:
-        return self.version.to_stored(obj) if self.version else obj
+        """What was written in this version, in the stored one; the version's own defaults are filled in, in place, before."""
+        if self.version is None:
+            return obj
+        self.version.default(obj)
+        return self.version.to_stored(obj)
+
+    # whose fields are whose: some versions leave that to the stored one
+
+    @property
+    def owns_as_stored(self) -> bool:
+        return self.version is not None and self.version.owned_as_stored
+
+    @cached_property
+    def owner_type(self) -> Type:
+        """The type by which owners of fields are noted."""
+        return definition(self.kind.schema) if self.owns_as_stored else self.type
+
+    @property
+    def owner_version(self) -> str:
+        return self.kind.api_version if self.owns_as_stored else self.api_version
 
 
 class Registry:
@@ -116,7 +141,7 @@ class Registry:
         stored = Served(kind, None)
         self._stored[kind.group_resource] = self._served[stored.resource] = stored
         for version in kind.versions:
-            served = Served(kind, version)
+            served = Served(kind.in_version(version), version)
             self._served[served.resource] = served
         self.generation += 1
 

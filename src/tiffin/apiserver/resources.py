@@ -128,10 +128,10 @@ class Resources:
         check_shape(form, False)
         read_options(context, "CreateOptions")
         obj = bodies.read_object(context, served, request.body)
+        obj = served.to_stored(obj)
         virtual = self.virtual.get(served.storage)
         if virtual is not None:
-            return respond(await virtual(context, served, obj), form, 201)
-        obj = served.to_stored(obj)
+            return respond(served.from_stored(await virtual(context, served, obj)), form, 201)
         served.kind.default(obj)
         return self._written(context, served, await self.writes.create(context, served, obj, context.info.namespace), form)
 
@@ -196,12 +196,15 @@ class Resources:
         """Carries out a server-side apply; the object is created when it is not there."""
         key = key_in(served, context)
         patches.check_applied(context, served, applied)
+        said = patches.as_owned(served, applied)
 
         def merged(live: Object | None) -> Object:
-            base = served.from_stored(live) if live is not None else None
+            base = served.from_stored(live) if live is not None and not served.owns_as_stored else live
             new = apply(
-                base, applied, served.type, manager=context.field_manager, force=context.query.flag("force"), api_version=served.api_version,
+                base, said, served.owner_type, manager=context.field_manager, force=context.query.flag("force"), api_version=served.owner_version,
                 subresource=sub.name if sub else "", now=format_time(context.now), reset_fields=patches.reset_fields(served, sub))
+            if served.owns_as_stored:
+                new = served.from_stored(new)
             bodies.decode_served(new, served)
             new = served.to_stored(new)
             served.kind.default(new)

@@ -33,10 +33,18 @@ class ScaleHandler:
 
     def __init__(self, writes: Writes) -> None:
         self.writes = writes
-        self.served = Served(SCALE_KIND, None)
+        self._served: dict[str, Served] = {}
+
+    def _scales(self, sub: Subresource) -> Served:
+        """The Scale as the subresource speaks it."""
+        version = sub.body_version
+        name = version.schema if version is not None else SCHEMA
+        if name not in self._served:
+            self._served[name] = Served(SCALE_KIND, version)
+        return self._served[name]
 
     async def handle(self, context: RequestContext, served: Served, sub: Subresource, request: Request) -> Response:
-        form = negotiate(context.headers.get("accept", ""))
+        form, scales = negotiate(context.headers.get("accept", "")), self._scales(sub)
         key = Key(context.info.namespace, context.info.name)
         if context.info.verb == "get":
             entry = self.writes.store.get(served.storage, key)
@@ -44,9 +52,9 @@ class ScaleHandler:
                 raise errors.not_found(served.group_resource, key.name)
             if served.form is not None:
                 entry = await served.form.read_one(entry)
-            return respond(Renderer(self.served, form, context.now).transform(_shown(sub, entry.object)), form)
+            return respond(Renderer(scales, form, context.now).transform(scales.from_stored(_shown(sub, entry.object))), form)
         applies = context.info.verb == "patch" and patches.patch_type(context, served) is PatchType.APPLY
-        change = self._put(context, request) if context.info.verb == "update" else self._patch(context, served, request)
+        change = self._put(context, scales, request) if context.info.verb == "update" else self._patch(context, served, scales, request)
 
         def scaled(old: Object) -> Object:
             before = _shown(sub, old)
@@ -55,32 +63,35 @@ class ScaleHandler:
             _check(scale, served, key, old)
             if not applies:
                 update_managers(
-                    scale, before, self.served.type, manager=context.manager, api_version="autoscaling/v1", subresource="scale", now=format_time(context.now))
+                    scale, before, scales.owner_type, manager=context.manager, api_version="autoscaling/v1", subresource="scale", now=format_time(context.now))
             return _scaled(old, scale, served, sub)
 
         written = await self.writes.update(context, served, key, scaled, subresource=_scale_update(served.kind, sub), applied=True)
-        return respond(_shown(sub, written.entry.object), form)
+        return respond(scales.from_stored(_shown(sub, written.entry.object)), form)
 
     @staticmethod
-    def _put(context: RequestContext, request: Request) -> Callable[[Object], Object]:
+    def _put(context: RequestContext, scales: Served, request: Request) -> Callable[[Object], Object]:
         read_options(context, "UpdateOptions")
-        given = bodies.read_typed(context, request.body, SCALE, SCHEMA)
-        data = orjson.dumps(given)
+        given = bodies.read_typed(context, request.body, (scales.resource.group, scales.resource.version, "Scale"), scales.schema)
+        data = orjson.dumps(scales.to_stored(given))
         return lambda before: orjson.loads(data)  # type: ignore[no-any-return]
 
-    def _patch(self, context: RequestContext, served: Served, request: Request) -> Callable[[Object], Object]:
+    @staticmethod
+    def _patch(context: RequestContext, served: Served, scales: Served, request: Request) -> Callable[[Object], Object]:
         kind = patches.patch_type(context, served)
         read_options(context, "PatchOptions", kind is PatchType.APPLY)
         if kind is not PatchType.APPLY:
-            return patches.transform(context, self.served, kind, request.body)
+            change = patches.transform(context, scales, kind, request.body)
+            return lambda before: scales.to_stored(change(before))
         applied = patches.parse_applied(context, request.body)
-        patches.check_applied(context, self.served, applied)
+        patches.check_applied(context, scales, applied)
+        said = patches.as_owned(scales, applied)
 
         def apply_to(before: Object) -> Object:
             result = apply(
-                before, applied, self.served.type, manager=context.field_manager, force=context.query.flag("force"), api_version="autoscaling/v1",
+                before, said, scales.owner_type, manager=context.field_manager, force=context.query.flag("force"), api_version="autoscaling/v1",
                 subresource="scale", now=format_time(context.now), reset_fields=(("status",),))
-            bodies.decode_typed(result, self.served.type, "Scale", "v1")
+            bodies.decode_typed(result, scales.owner_type, "Scale", "v1")
             return result
 
         return apply_to
@@ -97,7 +108,7 @@ def _shown(sub: Subresource, obj: Object) -> Object:
 def _scaled(old: Object, scale: Object, served: Served, sub: Subresource) -> Object:
     """The object with the replicas of a Scale, and its field owners with those of the Scale."""
     new: Object = (sub.taken or apply_scale)(orjson.loads(orjson.dumps(old)), scale)
-    owners = parent_entries(old["metadata"].get("managedFields") or [], scale["metadata"].get("managedFields") or [], sub.replicas, served.api_version)
+    owners = parent_entries(old["metadata"].get("managedFields") or [], scale["metadata"].get("managedFields") or [], sub.replicas, served.owner_version)
     new["metadata"]["managedFields"] = owners
     new["metadata"]["resourceVersion"] = scale["metadata"].get("resourceVersion") or ""
     return new

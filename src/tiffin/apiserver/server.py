@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tiffin.api.kind import builtin_kinds
+from tiffin.api.kind import Kind, builtin_kinds
 from tiffin.apiserver.admission.plugins import default_admission
 from tiffin.apiserver.admission.podsecurity.plugin import PRIVILEGED_BY_DEFAULT, PodSecurityConfiguration
 from tiffin.apiserver.admission.resourcequota import QUOTAS
@@ -88,6 +88,8 @@ class Options:
     """Notes requests; None for no audit log."""
     authentication: Authentication = NOBODY_ELSE
     """Issuers of tokens beside this server, and where anonymous requests are welcome."""
+    legacy_apis: bool = False
+    """Whether the versions that Kubernetes has retired are served beside the current ones."""
 
 
 class Assembly:
@@ -96,7 +98,7 @@ class Assembly:
     def __init__(self, store: Store, options: Options) -> None:
         self.store, self.options = store, options
         self.reader = StoreReader(store)
-        self.registry = Registry(builtin_kinds())
+        self.registry = Registry(served_kinds(options.legacy_apis))
         self.authorizer = Authorizer(self.reader)
         self.is_ready = False
         self.auditor = options.auditor
@@ -220,6 +222,15 @@ class Assembly:
         await self.store.close()
         if self.auditor is not None:
             await self.auditor.close()
+
+
+def served_kinds(legacy: bool) -> Iterable[Kind]:
+    """The built-in kinds; with retired ones and retired versions where they are asked for."""
+    if not legacy:
+        return builtin_kinds()
+    from tiffin.api.legacy.load import with_legacy
+
+    return with_legacy(builtin_kinds())
 
 
 def refusal(status: int, reason: str) -> Response:

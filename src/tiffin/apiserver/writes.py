@@ -111,7 +111,7 @@ class Writes:
         await self.admission.admit(context, "CREATE", served, obj, None)
         if not applied:
             update_managers(
-                obj, None, served.type, manager=context.manager, api_version=served.api_version, subresource="", now=metadata["creationTimestamp"])
+                obj, None, served.owner_type, manager=context.manager, api_version=served.owner_version, subresource="", now=metadata["creationTimestamp"])
         generated = not metadata.get("name") and bool(metadata.get("generateName"))
         for attempt in range(GENERATED_ATTEMPTS):
             if generated:
@@ -238,7 +238,7 @@ class Writes:
         prepare(new, old, kind_context)
         if not applied:
             update_managers(
-                new, old, served.type, manager=context.manager, api_version=served.api_version,
+                new, old, served.owner_type, manager=context.manager, api_version=served.owner_version,
                 subresource=subresource.name if subresource else "", now=format_time(context.now))
         release = self._hook(kind, "before_update", new, old, context.dry_run) if subresource is None else _nothing_held
         try:

@@ -209,7 +209,7 @@ def apply(live: Object | None, applied: Object, type: Type, *, manager: str, for
 
     `live` is None where the apply creates. Raises ApplyConflict, and ApiError for bodies that cannot be applied.
     """
-    _check_applied(applied, type, api_version)
+    check_fields(applied, type, api_version)
     me = Manager(manager, APPLY, "", subresource)
     base = _without_entries(live) if live is not None else zero(type)
     entries = _entries_for_apply(live, base, type, api_version, subresource, now)
@@ -226,7 +226,8 @@ def apply(live: Object | None, applied: Object, type: Type, *, manager: str, for
     return result
 
 
-def _check_applied(applied: Object, type: Type, api_version: str) -> None:
+def check_fields(applied: Object, type: Type, api_version: str) -> None:
+    """Raises what is wrong with an applied body as such: another version, managed fields, fields or types that its kind has not."""
     if applied.get("apiVersion") != api_version:
         raise bad_request(f"invalid object type: {_gvk(applied)}")
     metadata = applied.get("metadata")

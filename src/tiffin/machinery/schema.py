@@ -176,6 +176,26 @@ def _data() -> dict[str, Any]:
     return data
 
 
+def declare(definitions: dict[str, dict[str, Any]]) -> None:
+    """Adds definitions to those of the data file, in its form; a name that is known already is left as it is.
+
+    Versions that Kubernetes has retired are declared this way when they are served. `b` names the definition one was made from.
+    """
+    for name, made in definitions.items():
+        _data()["definitions"].setdefault(name.removeprefix(PREFIX), made)
+
+
+def declaration(name: str) -> dict[str, Any]:
+    """A definition in the form of the data file, read-only; empty if there is none."""
+    found: dict[str, Any] = _data()["definitions"].get(name.removeprefix(PREFIX), {})
+    return found
+
+
+def prose_name(name: str) -> str:
+    """The definition whose descriptions also hold for this one: the one it was made from."""
+    return _long(declaration(name).get("b", name))
+
+
 def definition_names() -> list[str]:
     """Every definition's full name, sorted."""
     return sorted(_long(name) for name in _data()["definitions"])

@@ -1,7 +1,7 @@
 """MutatingWebhookConfiguration: webhooks that may change what is written."""
 from __future__ import annotations
 
-from tiffin.api.admissionregistration.webhooks import COLUMNS, default_webhooks, row, webhook_errors
+from tiffin.api.admissionregistration.webhooks import COLUMNS, default_webhooks, row, side_effects, webhook_errors
 from tiffin.api.kind import Context, Kind
 from tiffin.api.strategy import start_generation, updates_content
 from tiffin.machinery.field import FieldError
@@ -15,11 +15,11 @@ def default(obj: Object) -> None:
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
-    return webhook_errors(obj)
+    return webhook_errors(obj, side_effects(context))
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    return webhook_errors(new)
+    return webhook_errors(new, side_effects(context, old))
 
 
 KIND = Kind(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from tiffin.api.admissionregistration.rules import FAILURE_POLICIES, MATCH_POLICIES, condition_errors, default_rules, rule_errors
 from tiffin.api.checks import named, needed, one_of
-from tiffin.api.kind import Column
+from tiffin.api.kind import Column, Context
 from tiffin.api.printing import AGE, NAME
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, duplicate, invalid, required
@@ -17,6 +17,9 @@ from tiffin.machinery.table import age, name
 
 REVIEW_VERSIONS = ("v1", "v1beta1")
 SIDE_EFFECTS = ("None", "NoneOnDryRun")
+ANY_SIDE_EFFECTS = ("None", "NoneOnDryRun", "Some", "Unknown")
+RETIRED = "admissionregistration.k8s.io/v1beta1"
+"""The version in which a webhook need not know its side effects."""
 COLUMNS = (NAME, Column("Webhooks", "integer"), AGE)
 _URL = "desired format: https://host[/path]"
 
@@ -35,12 +38,18 @@ def default_webhooks(obj: Object) -> None:
             service.setdefault("port", 443)
 
 
-def webhook_errors(obj: Object) -> list[FieldError]:
+def side_effects(context: Context, old: Object | None = None) -> tuple[str, ...]:
+    """The side effects that webhooks may have: any through the retired version, and where they had them before."""
+    had = any(hook.get("sideEffects") not in SIDE_EFFECTS for hook in (old or {}).get("webhooks") or ())
+    return ANY_SIDE_EFFECTS if had or context.api_version == RETIRED else SIDE_EFFECTS
+
+
+def webhook_errors(obj: Object, effects: tuple[str, ...] = SIDE_EFFECTS) -> list[FieldError]:
     errors: list[FieldError] = []
     seen: set[str] = set()
     for index, hook in enumerate(obj.get("webhooks") or ()):
         path, called = f"webhooks[{index}]", hook.get("name") or ""
-        errors += _hook_errors(hook, path) + _version_errors(hook.get("admissionReviewVersions") or [], f"{path}.admissionReviewVersions")
+        errors += _hook_errors(hook, path, effects) + _version_errors(hook.get("admissionReviewVersions") or [], f"{path}.admissionReviewVersions")
         if called and called in seen:
             errors.append(duplicate(f"{path}.name", called))
         seen.add(called)
@@ -60,7 +69,7 @@ def _version_errors(versions: list[str], path: str) -> list[FieldError]:
     return errors
 
 
-def _hook_errors(hook: dict[str, Any], path: str) -> list[FieldError]:
+def _hook_errors(hook: dict[str, Any], path: str, allowed: tuple[str, ...]) -> list[FieldError]:
     errors = _called_errors(hook.get("name") or "", f"{path}.name")
     for index, rule in enumerate(hook.get("rules") or ()):
         errors += rule_errors(rule, f"{path}.rules[{index}]")
@@ -69,9 +78,9 @@ def _hook_errors(hook: dict[str, Any], path: str) -> list[FieldError]:
             errors += one_of(hook[field], f"{path}.{field}", choices)
     effects, seconds = hook.get("sideEffects"), hook.get("timeoutSeconds")
     if effects is None:
-        errors.append(required(f"{path}.sideEffects", f"must specify one of {', '.join(SIDE_EFFECTS)}"))
+        errors.append(required(f"{path}.sideEffects", f"must specify one of {', '.join(allowed)}"))
     else:
-        errors += one_of(effects, f"{path}.sideEffects", SIDE_EFFECTS)
+        errors += one_of(effects, f"{path}.sideEffects", allowed)
     if seconds is not None and not 1 <= seconds <= 30:
         errors.append(invalid(f"{path}.timeoutSeconds", seconds, "the timeout value must be between 1 and 30 seconds"))
     for field in ("namespaceSelector", "objectSelector"):

@@ -32,42 +32,46 @@ _STALE = (
 )
 
 
-def definition_errors(crd: Object) -> list[FieldError]:
+def definition_errors(crd: Object, unpruned: bool = False) -> list[FieldError]:
+    """`unpruned` as for `spec_errors`."""
     spec = crd.get("spec") or {}
     wanted = f"{dig(spec, 'names', 'plural', default='')}.{spec.get('group') or ''}"
     errors: list[FieldError] = []
     if name_of(crd) != wanted:
         errors.append(invalid("metadata.name", name_of(crd), 'must be spec.names.plural+"."+spec.group'))
-    errors += spec_errors(spec) + name_errors(dig(crd, "status", "acceptedNames", default={}), "status.acceptedNames")
+    errors += spec_errors(spec, unpruned=unpruned) + name_errors(dig(crd, "status", "acceptedNames", default={}), "status.acceptedNames")
     errors += stored_version_errors(crd) + _approval_errors(crd, spec)
-    if spec.get("preserveUnknownFields"):
+    if spec.get("preserveUnknownFields") and not unpruned:
         words = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
         errors.append(invalid("spec.preserveUnknownFields", True, words))
     return errors
 
 
-def spec_errors(spec: Spec, old: Spec | None = None) -> list[FieldError]:
-    """What is wrong with a spec. Schemas that stand in the old one as they are now were accepted once, and are not looked at again."""
+def spec_errors(spec: Spec, old: Spec | None = None, unpruned: bool = False) -> list[FieldError]:
+    """What is wrong with a spec. Schemas that stand in the old one as they are now were accepted once, and are not looked at again.
+
+    `unpruned` definitions, which only v1beta1 could make, need no schemas, and theirs need not be structural.
+    """
     errors = _group_errors(spec.get("group") or "", "spec.group")
     scope = spec.get("scope") or ""
     errors += one_of(scope, "spec.scope", SCOPES) if scope else [required("spec.scope")]
     versions = spec.get("versions") or []
     errors += [
         required(f"spec.versions[{index}].schema.openAPIV3Schema")
-        for index, version in enumerate(versions) if dig(version, "schema", "openAPIV3Schema") is None]
+        for index, version in enumerate(versions) if not unpruned and dig(version, "schema", "openAPIV3Schema") is None]
     known = [(version.get("schema"), _status_of(version)) for version in (old or {}).get("versions") or ()]
     shared = frozenset(field for field in _PER_VERSION if all(version.get(field) == versions[0].get(field) for version in versions))
     for index, version in enumerate(versions):
         path = f"spec.versions[{index}]"
         errors += _joined(version.get("name") or "", f"{path}.name", names.is_dns1035_label(version.get("name") or ""))
         errors += _warning_errors(version, f"{path}.deprecationWarning")
-        errors += _content_errors(version, path, _PER_VERSION - shared, bool(_status_of(version)), known)
+        errors += _content_errors(version, path, _PER_VERSION - shared, bool(_status_of(version)), known, unpruned)
     errors += _version_set_errors(spec.get("versions"))
     first = versions[0].get("name") if versions else ""
     errors += _joined(first, "spec.version", names.is_dns1035_label(first)) if first else []
     errors += _names_errors(spec.get("names") or {}, "spec.names")
     if versions:
-        errors += _content_errors(versions[0], "spec", shared, any(map(_status_of, versions)), known)
+        errors += _content_errors(versions[0], "spec", shared, any(map(_status_of, versions)), known, unpruned)
     return errors + _conversion_errors(spec.get("conversion") or {}, "spec.conversion")
 
 
@@ -78,12 +82,12 @@ def _status_of(version: Spec) -> bool:
     return "status" in (version.get("subresources") or {})
 
 
-def _content_errors(version: Spec, path: str, fields: Set[str], status: bool, known: list[Any]) -> list[FieldError]:
+def _content_errors(version: Spec, path: str, fields: Set[str], status: bool, known: list[Any], unpruned: bool) -> list[FieldError]:
     """Errors in some fields of a version; those that all versions have in common are looked at once, as if they stood in the spec."""
     errors: list[FieldError] = []
     schema = dig(version, "schema", "openAPIV3Schema")
     if "schema" in fields and schema is not None and (version["schema"], status) not in known:
-        errors += schema_errors(schema, status, f"{path}.{'validation' if path == 'spec' else 'schema'}.openAPIV3Schema")
+        errors += schema_errors(schema, status, f"{path}.{'validation' if path == 'spec' else 'schema'}.openAPIV3Schema", structural=not unpruned)
     if "subresources" in fields:
         errors += _subresource_errors(version.get("subresources") or {}, f"{path}.subresources")
     if "additionalPrinterColumns" in fields:

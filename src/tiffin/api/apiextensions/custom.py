@@ -35,9 +35,23 @@ Load = Callable[[str], dict[str, Any] | None]
 
 
 def schema_of(crd: Object, version: str) -> dict[str, Any] | None:
-    """The schema a definition declares for a version."""
+    """The schema a definition declares for a version, made to keep what it does not name where the definition says so."""
     found: dict[str, Any] | None = next((dig(v, "schema", "openAPIV3Schema") for v in dig(crd, "spec", "versions", default=[]) if v["name"] == version), None)
-    return found
+    return unpruned(found) if found and dig(crd, "spec", "preserveUnknownFields") else found
+
+
+def unpruned(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema of the days before pruning: it only validates. What it leaves open may be anything, and every object keeps all its fields."""
+    made = dict(schema)
+    for key in ("items", "additionalProperties"):
+        if isinstance(made.get(key), dict):
+            made[key] = unpruned(made[key])
+    if "properties" in made:
+        made["properties"] = {name: unpruned(sub) for name, sub in (made["properties"] or {}).items()}
+        made.setdefault("type", "object")
+    if made.get("type", "object") == "object" and not made.get("additionalProperties") and not made.get("x-kubernetes-int-or-string"):
+        made["x-kubernetes-preserve-unknown-fields"] = True
+    return made
 
 
 def versions_of(crd: Object, load: Load) -> list[CustomVersion]:

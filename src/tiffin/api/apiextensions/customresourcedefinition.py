@@ -116,11 +116,17 @@ def _formats_in(schema: Any) -> list[str]:
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
-    return definition_errors(obj)
+    return definition_errors(obj, _may_stay_unpruned(obj, None, context))
+
+
+def _may_stay_unpruned(new: Object, old: Object | None, context: Context) -> bool:
+    """Whether a definition may keep fields that no schema names: made through the retired v1beta1, or so before."""
+    before = old is not None and bool(dig(old, "spec", "preserveUnknownFields"))
+    return bool(dig(new, "spec", "preserveUnknownFields")) and (before or context.api_version == "apiextensions.k8s.io/v1beta1")
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    errors = spec_errors(new.get("spec") or {}, old.get("spec")) + change_errors(new, old)
+    errors = spec_errors(new.get("spec") or {}, old.get("spec"), _may_stay_unpruned(new, old, context)) + change_errors(new, old)
     return errors + name_errors(dig(new, "status", "acceptedNames", default={}), "status.acceptedNames") + stored_version_errors(new)
 
 

@@ -40,13 +40,13 @@ class _Place(NamedTuple):
         return self if self.uncorrelated else self._replace(uncorrelated=path)
 
 
-def schema_errors(schema: Schema, status: bool, path: str) -> list[FieldError]:
-    """What is wrong with the schema of a version; `status`: it has the status subresource."""
+def schema_errors(schema: Schema, status: bool, path: str, structural: bool = True) -> list[FieldError]:
+    """What is wrong with the schema of a version; `status`: it has the status subresource; `structural`: it has to be."""
     errors = _root_errors(schema, path) if status else []
     if schema.get("nullable"):
         errors.append(forbidden(f"{path}.nullable", "nullable cannot be true at the root"))
-    wrong = structure_errors(schema, path) or default_errors(schema, path)
-    costs = None if wrong else Costs.root(schema)
+    wrong = structure_errors(schema, path) or default_errors(schema, path) if structural else []
+    costs = Costs.root(schema) if structural and not wrong else None
     keywords, rules = _node_errors(schema, path, _Place(), True, costs)
     errors += wrong + keywords + rules
     return errors + (costs.total_errors(path) if costs is not None else [])

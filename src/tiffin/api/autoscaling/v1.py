@@ -31,13 +31,13 @@ def from_v2(obj: Object) -> Object:
     metrics, cpu = _split_cpu(spec.pop("metrics", None) or [])
     current = status.pop("currentMetrics", None) or []
     if metrics:
-        notes[METRICS] = _compact([_old_metric(m, _OLD_TARGETS) for m in metrics])
+        notes[METRICS] = _compact([old_metric(m, OLD_TARGETS) for m in metrics])
     if current:
-        notes[CURRENT] = _compact([_old_metric(m, _OLD_CURRENT) for m in current])
+        notes[CURRENT] = _compact([old_metric(m, OLD_CURRENT) for m in current])
     if conditions := status.pop("conditions", None):
         notes[CONDITIONS] = _compact([_ordered(condition, _CONDITION) for condition in conditions])
     if behavior := spec.pop("behavior", None):
-        notes[BEHAVIOR] = _compact(_go_behavior(behavior))
+        notes[BEHAVIOR] = behavior_text(behavior)
     if cpu is not None:
         spec["targetCPUUtilizationPercentage"] = cpu
     status.setdefault("currentReplicas", 0)
@@ -53,15 +53,15 @@ def to_v2(obj: Object) -> Object:
     """The v2 form of a v1 object; an annotation that is not valid JSON of its kind is dropped."""
     spec, status = dict(obj.get("spec") or {}), dict(obj.get("status") or {})
     notes = (obj.get("metadata") or {}).get("annotations") or {}
-    metrics = [_new_metric(m, _OLD_TARGETS, "target") for m in _parsed(notes.get(METRICS), list)]
+    metrics = [new_metric(m, OLD_TARGETS, "target") for m in _parsed(notes.get(METRICS), list)]
     cpu = spec.pop("targetCPUUtilizationPercentage", None)
     if cpu is not None:
         metrics.append({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": cpu}}})
     if metrics:
         spec["metrics"] = metrics
-    if behavior := _behavior_from_go(_parsed(notes.get(BEHAVIOR), dict)):
+    if behavior := behavior_of(notes.get(BEHAVIOR)):
         spec["behavior"] = behavior
-    current = [_new_metric(m, _OLD_CURRENT, "current") for m in _parsed(notes.get(CURRENT), list)]
+    current = [new_metric(m, OLD_CURRENT, "current") for m in _parsed(notes.get(CURRENT), list)]
     cpu_now = status.pop("currentCPUUtilizationPercentage", None)
     if cpu_now is not None and not current:
         current = [{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": cpu_now}}}]
@@ -94,6 +94,16 @@ def _with_annotations(obj: Object, notes: dict[str, str]) -> Object:
     return obj | {"metadata": metadata}
 
 
+def behavior_text(behavior: dict[str, Any]) -> str:
+    """A behaviour as its annotation has it."""
+    return _compact(_go_behavior(behavior))
+
+
+def behavior_of(text: str | None) -> dict[str, Any]:
+    """The behaviour that an annotation tells; empty where it is none."""
+    return _behavior_from_go(_parsed(text, dict))
+
+
 def _compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
@@ -112,7 +122,7 @@ def _parsed(text: str | None, shape: type[list[Any]] | type[dict[str, Any]]) -> 
 # How one source is spelt: old field name -> where its value stands in v2, with "*" for `target` or `current`. Order is that of
 # the old structs, which the annotation's text shows.
 _Fields = tuple[tuple[str, tuple[str, ...]], ...]
-_OLD_TARGETS: dict[str, _Fields] = {
+OLD_TARGETS: dict[str, _Fields] = {
     "Resource": (("name", ("name",)), ("targetAverageUtilization", ("*", "averageUtilization")), ("targetAverageValue", ("*", "averageValue"))),
     "Pods": (("metricName", ("metric", "name")), ("targetAverageValue", ("*", "averageValue")), ("selector", ("metric", "selector"))),
     "Object": (
@@ -128,9 +138,9 @@ _OLD_TARGETS: dict[str, _Fields] = {
         ("container", ("container",)),
     ),
 }
-_OLD_CURRENT: dict[str, _Fields] = {
+OLD_CURRENT: dict[str, _Fields] = {
     kind: tuple(("target" if old == "target" else old.replace("target", "current"), path) for old, path in fields)
-    for kind, fields in _OLD_TARGETS.items()
+    for kind, fields in OLD_TARGETS.items()
 }
 
 
@@ -143,7 +153,8 @@ def _ordered(value: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
     return {field: value[field] for field in fields if field in value}
 
 
-def _old_metric(metric: dict[str, Any], table: dict[str, _Fields]) -> dict[str, Any]:
+def old_metric(metric: dict[str, Any], table: dict[str, _Fields]) -> dict[str, Any]:
+    """A metric of v2 with the field names of v2beta1; `table` is OLD_TARGETS for a wanted one, OLD_CURRENT for a measured one."""
     kind = metric.get("type", "")
     source = metric.get(_SOURCES.get(kind, ""))
     if not source:
@@ -159,7 +170,8 @@ def _old_metric(metric: dict[str, Any], table: dict[str, _Fields]) -> dict[str, 
     return {"type": kind, _SOURCES[kind]: old}
 
 
-def _new_metric(metric: dict[str, Any], table: dict[str, _Fields], measured_name: str) -> dict[str, Any]:
+def new_metric(metric: dict[str, Any], table: dict[str, _Fields], measured_name: str) -> dict[str, Any]:
+    """The way back; `measured_name` is "target" or "current", where v2 has the value."""
     kind = metric.get("type", "")
     old = metric.get(_SOURCES.get(kind, ""))
     if not isinstance(old, dict):

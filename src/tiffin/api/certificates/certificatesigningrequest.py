@@ -21,6 +21,8 @@ from tiffin.machinery.table import NONE, age, name
 from tiffin.machinery.timestamps import format_time, human_duration
 
 LEGACY_SIGNER = "kubernetes.io/legacy-unknown"
+RETIRED = "certificates.k8s.io/v1beta1"
+"""The version that took any usages, and in which requests for the legacy signer can still be made."""
 SHORTEST = 600
 APPROVED, DENIED, FAILED = "Approved", "Denied", "Failed"
 USAGES = (
@@ -85,14 +87,16 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
     if not _PEM_REQUEST.search(base64.b64decode(spec.get("request") or "")):
         errors.append(invalid("spec.request", spec.get("request") or None, "PEM block type must be CERTIFICATE REQUEST"))
     usages = spec.get("usages") or []
+    retired = context.api_version == RETIRED
     if not usages:
         errors.append(required("spec.usages"))
-    for index, usage in enumerate(usages):
+    for index, usage in enumerate(() if retired else usages):
         if usage not in USAGES:
             errors.append(not_supported(f"spec.usages[{index}]", usage, USAGES))
         elif usage in usages[:index]:
             errors.append(duplicate(f"spec.usages[{index}]", usage))
-    errors += _signer_errors(spec.get("signerName") or "", "spec.signerName")
+    if not retired or spec.get("signerName") != LEGACY_SIGNER:
+        errors += _signer_errors(spec.get("signerName") or "", "spec.signerName")
     seconds = spec.get("expirationSeconds")
     if seconds is not None and seconds < SHORTEST:
         words = f"may not specify a duration less than {SHORTEST} seconds (10 minutes)"

@@ -28,19 +28,23 @@ def default(obj: Object) -> None:
         port.setdefault("protocol", "TCP")
 
 
-def _drop_topology(obj: Object) -> None:
-    """The topology of endpoints is a field of retired versions."""
+def _drop_topology(obj: Object, old: Object | None, context: Context) -> None:
+    """The topology of endpoints is a field of a retired version: v1 keeps it where it is, and takes no new one."""
+    if context.api_version == "discovery.k8s.io/v1beta1":
+        return
+    known = [endpoint.get("deprecatedTopology") for endpoint in (old or {}).get("endpoints") or ()]
     for endpoint in obj.get("endpoints") or ():
-        endpoint.pop("deprecatedTopology", None)
+        if endpoint.get("deprecatedTopology") not in known:
+            endpoint.pop("deprecatedTopology", None)
 
 
 def prepare_for_create(obj: Object, context: Context) -> None:
     start_generation(obj, context)
-    _drop_topology(obj)
+    _drop_topology(obj, None, context)
 
 
 def prepare_for_update(new: Object, old: Object, context: Context) -> None:
-    _drop_topology(new)
+    _drop_topology(new, old, context)
     if content_of(new) != content_of(old) or labels_of(new) != labels_of(old):
         next_generation(new, old)
 
@@ -83,9 +87,9 @@ def _address_errors(address: str, kind: str, path: str, index: int) -> list[Fiel
         return named(address, f"{path}[{index}]", names.is_dns1123_subdomain)
     if kind not in ("IPv4", "IPv6"):
         return []
-    parsed = as_reached(address)
-    if parsed is None:
-        return [invalid(f"{path}[{index}]", address, complaint) for complaint in names.is_valid_ip(address)]
+    parsed, complaints = as_reached(address), names.is_strict_ip(address)
+    if parsed is None or complaints:
+        return [invalid(f"{path}[{index}]", address, complaint) for complaint in complaints]
     errors = [] if f"IPv{parsed.version}" == kind else [invalid(path, address, f"must be an {kind} address")]
     return errors + special_ip_errors(address, f"{path}[{index}]")
 

@@ -16,11 +16,11 @@ FIRST = "apiregistration.k8s.io"
 AUTO_MANAGED = "kube-aggregator.kubernetes.io/automanaged"
 CUSTOM_GROUP, CUSTOM_VERSION = 1000, 100
 _GROUPS = {
-    "": 18000, "extensions": 17900, "apps": 17800, "events.k8s.io": 17750, "authentication.k8s.io": 17700, "authorization.k8s.io": 17600,
+    "": 18000, "apps": 17800, "events.k8s.io": 17750, "authentication.k8s.io": 17700, "authorization.k8s.io": 17600,
     "autoscaling": 17500, "batch": 17400, "certificates.k8s.io": 17300, "networking.k8s.io": 17200, "policy": 17100,
     "rbac.authorization.k8s.io": 17000, "storage.k8s.io": 16800, "admissionregistration.k8s.io": 16700, "apiextensions.k8s.io": 16700,
     "scheduling.k8s.io": 16600, "coordination.k8s.io": 16500, "node.k8s.io": 16300, "discovery.k8s.io": 16200, "resource.k8s.io": 16200,
-    "flowcontrol.apiserver.k8s.io": 16100,
+    "flowcontrol.apiserver.k8s.io": 16100, "extensions": 16000,
 }  # fmt: skip
 _VERSIONS = {
     ("", "v1"): 1, ("autoscaling", "v2"): 30, ("flowcontrol.apiserver.k8s.io", "v1"): 21, ("resource.k8s.io", "v1"): 20,
