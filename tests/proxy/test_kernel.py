@@ -235,19 +235,48 @@ def test_a_neighbour_does_not_reach_the_nodes_loopback(net: Lab) -> None:
     net.nft(nftables.made_anew("ip", net.ledger.contents()))
 
 
+def test_a_pod_does_not_pass_for_somebody_elsewhere(net: Lab) -> None:
+    """A policy goes by the sender's address: a pod that could choose it would get in wherever anybody may."""
+    net.program()
+    with net.inside("pod-2", lambda: socket.socket(socket.AF_INET, UDP)) as target:
+        target.bind((POD_2, 9999))
+        target.settimeout(0.3)
+        for forged in (REMOTE_POD, OUTSIDE, NODE_IP, "8.8.8.8"):
+            net.inside("pod", lambda forged=forged: _send_as(forged, POD_2, 9999))  # type: ignore[misc]
+        with pytest.raises(TimeoutError):
+            target.recv(100)
+        net.inside("pod", lambda: _send_as(POD, POD_2, 9999))
+        assert target.recvfrom(100)[1][0] == POD
+        net.inside("outside", lambda: _send_as(REMOTE_POD, POD_2, 9999))
+        assert target.recvfrom(100)[1][0] == REMOTE_POD
+        net.nft("delete chain ip tiffin guard")
+        net.inside("pod", lambda: _send_as(REMOTE_POD, POD_2, 9999))
+        assert target.recvfrom(100)[1][0] == REMOTE_POD  # so the rule it was
+    net.nft(nftables.made_anew("ip", net.ledger.contents()))
+
+
+def _send_as(source: str, target: str, number: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+        raw.sendto(_packet(source, target, number), (target, 0))
+
+
+def _packet(source: str, target: str, number: int) -> bytes:
+    datagram = struct.pack("!HHHH", 4000, number, 8 + 5, 0) + b"knock"
+    ends = socket.inet_aton(source), socket.inet_aton(target)
+    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 0, 0, 64, socket.IPPROTO_UDP, 0, *ends)
+    return header[:10] + struct.pack("!H", _checksum(header)) + header[12:] + datagram
+
+
 def _send_to_loopback(number: int, gateway: str) -> None:
     """A frame to the gateway's hardware address with a packet to 127.0.0.1 in it."""
     with socket.socket(socket.AF_INET, UDP) as first:
         first.sendto(b"", (gateway, 9))  # so that its hardware address is known
     rows = Path("/proc/thread-self/net/arp").read_text().splitlines()[1:]
     hardware = next(bytes.fromhex(row.split()[3].replace(":", "")) for row in rows if row.split()[0] == gateway)
-    source = socket.inet_aton(OUTSIDE if gateway == NODE_IP else POD)
-    datagram = struct.pack("!HHHH", 4000, number, 8 + 5, 0) + b"knock"
-    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 0, 0, 64, socket.IPPROTO_UDP, 0, source, socket.inet_aton("127.0.0.1"))
-    header = header[:10] + struct.pack("!H", _checksum(header)) + header[12:]
+    packet = _packet(OUTSIDE if gateway == NODE_IP else POD, "127.0.0.1", number)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
         raw.bind(("eth0", 0x0800))
-        raw.send(hardware + raw.getsockname()[4] + b"\x08\x00" + header + datagram)
+        raw.send(hardware + raw.getsockname()[4] + b"\x08\x00" + packet)
 
 
 def _checksum(data: bytes) -> int:

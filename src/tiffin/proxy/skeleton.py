@@ -1,6 +1,7 @@
 """The part of the table that never changes: its maps and sets, and the chains the kernel enters by.
 
-    prerouting, before connection tracking   nothing from outside reaches 127.0.0.0/8 (CVE-2020-8558)
+    prerouting, before connection tracking   nothing from outside reaches 127.0.0.0/8 (CVE-2020-8558); pods send only from addresses that
+                                             are reached by way of their bridge, or NetworkPolicies would believe a forged sender
     prerouting and output, nat               `services`, then for the node's own addresses `ports`
     forward, before the filters              NetworkPolicies: `policy-egress` by the sender, `policy-ingress` by the receiver
     input                                    NetworkPolicies: what pods send to the name server on the node itself
@@ -20,6 +21,9 @@ FAMILIES = ("ip", "ip6")
 
 #: Packets that leave with the node's own address carry this mark until postrouting takes it off again.
 MASQUERADE = 0x4000
+
+POD_BRIDGE = "cni0"
+"""The interface behind which the node's pods are."""
 
 
 class Front(Enum):
@@ -66,7 +70,8 @@ def _edition(body: str) -> str:
 
 
 def _body(family: str) -> str:
-    address, loopback, icmp = {"ip": ("ipv4_addr", "127.0.0.0/8", "icmp"), "ip6": ("ipv6_addr", "::1", "icmpv6")}[family]
+    address, loopback, icmp, not_yet = {
+        "ip": ("ipv4_addr", "127.0.0.0/8", "icmp", "0.0.0.0"), "ip6": ("ipv6_addr", "::1", "icmpv6", "::")}[family]
     fronts = "\n".join(_maps(front, family, address) for front in Front)
     return f"""
 {fronts}
@@ -97,6 +102,7 @@ chain leftover {{
 chain guard {{
     type filter hook prerouting priority raw; policy accept;
     iifname != "lo" {family} daddr {loopback} drop
+    iifname "{POD_BRIDGE}" {family} saddr != {not_yet} fib saddr . iif oif missing drop
 }}
 chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
