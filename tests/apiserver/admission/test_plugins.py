@@ -6,6 +6,7 @@ import asyncio
 import copy
 from typing import Any
 
+import orjson
 import pytest
 from admission_world import ADMIN, PODS, attempt, attributes, named, pod
 
@@ -126,6 +127,15 @@ def test_accounts_that_are_missing_or_strict() -> None:
         assert "does not reference that secret" in attempt(strict, "CREATE", PODS, pod(**quiet, **{kind: env}))
 
 
+SECRET_VOLUMES: list[Object] = [
+    {"secret": {"secretName": "other"}}, {"projected": {"sources": [{"configMap": {"name": "c"}}, {"secret": {"name": "other"}}]}},
+    {"csi": {"driver": "d", "nodePublishSecretRef": {"name": "other"}}}, {"flexVolume": {"driver": "d", "secretRef": {"name": "other"}}},
+    {"cephfs": {"monitors": ["m"], "secretRef": {"name": "other"}}}, {"rbd": {"monitors": ["m"], "image": "i", "secretRef": {"name": "other"}}},
+    {"iscsi": {"targetPortal": "t", "iqn": "i", "lun": 0, "secretRef": {"name": "other"}}}, {"azureFile": {"secretName": "other", "shareName": "s"}},
+    {"scaleIO": {"gateway": "g", "system": "s", "secretRef": {"name": "other"}}}, {"storageos": {"secretRef": {"name": "other"}}},
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", ["initContainers", "containers", "ephemeralContainers"])
 @pytest.mark.parametrize("field", [
     {"envFrom": [{"secretRef": {"name": "other"}}]}, {"env": [{"name": "E", "valueFrom": {"secretKeyRef": {"name": "other", "key": "k"}}}]},
@@ -139,6 +149,35 @@ def test_attack_16_no_kind_of_container_gets_around_mountable_secrets(kind: str,
     operation, old, sub = ("UPDATE", pod(), "ephemeralcontainers") if kind == "ephemeralContainers" else ("CREATE", None, "")
     told = attempt(plugin, operation, PODS, obj, old, subresource=sub)
     assert told.startswith('container c references secret.secretName="other" which is not allowed because service account default')
+
+
+@pytest.mark.parametrize("volume", SECRET_VOLUMES)
+def test_attack_16_no_kind_of_volume_gets_around_mountable_secrets(volume: Object) -> None:
+    enforced = named("default", "a", metadata={"annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}, secrets=[{"name": "mine"}])
+    plugin = ServiceAccount(reader((SERVICE_ACCOUNTS, enforced)), lambda: "abcde")
+    quiet = {"serviceAccountName": "default", "automountServiceAccountToken": False}
+    told = attempt(plugin, "CREATE", PODS, pod(volumes=[{"name": "v", **volume}], **quiet))
+    assert told.startswith('volume with secret.secretName="other" is not allowed because service account default')
+    mine = orjson.loads(orjson.dumps(volume).replace(b"other", b"mine"))
+    assert attempt(plugin, "CREATE", PODS, pod(volumes=[{"name": "v", **mine}], **quiet)) == ""
+
+
+def test_attack_16_pull_secrets_are_limited_too() -> None:
+    enforced = named("default", "a", metadata={"annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}, imagePullSecrets=[{"name": "mine"}])
+    plugin = ServiceAccount(reader((SERVICE_ACCOUNTS, enforced)), lambda: "abcde")
+    told = attempt(plugin, "CREATE", PODS, pod(imagePullSecrets=[{"name": "mine"}, {"name": "other"}], serviceAccountName="default"))
+    assert told.startswith('imagePullSecrets[1].name="other" is not allowed because service account default')
+
+
+@pytest.mark.parametrize("spec", [
+    *({"volumes": [{"name": "v", **volume}]} for volume in SECRET_VOLUMES),
+    *({kind: [{"name": "c", "envFrom": [{"secretRef": {"name": "other"}}]}]} for kind in ("initContainers", "containers", "ephemeralContainers")),
+    *({kind: [{"name": "c", "env": [{"name": "E", "valueFrom": {"secretKeyRef": {"name": "other", "key": "k"}}}]}]} for kind in ("initContainers", "containers")),
+    {"imagePullSecrets": [{"name": "other"}]},
+])  # fmt: skip
+def test_attack_16_mirror_pods_use_no_secret_by_any_reference(spec: Object) -> None:
+    told = attempt(accounts(), "CREATE", PODS, pod(annotations={"kubernetes.io/config.mirror": "x"}, **spec))
+    assert told == "a mirror pod may not reference secrets"
 
 
 def test_mirror_pods_get_and_may_use_nothing() -> None:

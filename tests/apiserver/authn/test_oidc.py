@@ -125,7 +125,10 @@ async def test_what_is_wrong_with_a_token_is_a_401(pki: Pki, idp: Idp) -> None:
             idp.token(iss="https://evil.example"), idp.token(aud="others"), idp.token(aud=[]), idp.token(exp=now - 1), idp.token(exp=None),
             idp.token(exp="soon"), idp.token(nbf=now + 3600), idp.token(sub=None), idp.token(sub=""), idp.token(sub=["a"]), idp.token(groups={"a": 1}),
             idp.token("ES256", kid="RS256"), idp.token("EdDSA"), idp.token(header={"alg": "none"}), idp.token(header={"alg": "HS256"}),
-            idp.token(header={"crit": ["x"]}), f"{good[:-8]}AAAAAAAA", good.rpartition(".")[0] + ".", "a.b.c", "...",
+            idp.token(header={"crit": ["x"]}), idp.token(header={"kid": ["a"]}), idp.token(header={"kid": {"a": 1}}), idp.token(header={"alg": ["RS256"]}),
+            idp.token(header={"kid": "unknown"}), idp.token(iss=["a"]), idp.token(aud={"tiffin": 1}), idp.token(aud=[["tiffin"]]), idp.token(exp=True),
+            idp.token(nbf="soon"), idp.token(nbf=[1]), idp.token(header={"jwk": {"kty": "oct", "k": "YQ"}, "alg": "HS256"}),
+            f"{good[:-8]}AAAAAAAA", good.rpartition(".")[0] + ".", "a.b.c", "...",
         ]  # fmt: skip
         for token in wrong:
             assert await api.who(token) == 401

@@ -12,6 +12,7 @@ from typing import Any
 
 from tiffin.apiserver.admission.attributes import AdmissionAttributes, forbidden
 from tiffin.apiserver.admission.chain import Plugin
+from tiffin.apiserver.authz.node import of_volume, referenced
 from tiffin.apiserver.ports import Reader
 from tiffin.machinery.object import Object, Resource, annotations_of, dig
 
@@ -106,22 +107,25 @@ class ServiceAccount(Plugin):
     def _check_mirror(a: AdmissionAttributes, obj: Object) -> None:
         if obj["spec"].get("serviceAccountName"):
             raise forbidden(a, obj, "a mirror pod may not reference service accounts")
+        if any(resource == "secrets" for resource, _ in referenced(obj)):
+            raise forbidden(a, obj, "a mirror pod may not reference secrets")
         for volume in obj["spec"].get("volumes") or ():
-            if "secret" in volume:
-                raise forbidden(a, obj, "a mirror pod may not reference secrets")
             if any("serviceAccountToken" in source for source in dig(volume, "projected", "sources", default=())):
                 raise forbidden(a, obj, "a mirror pod may not use ServiceAccountToken volume projections")
 
     @staticmethod
     def _check_secrets(a: AdmissionAttributes, obj: Object, account: Object) -> None:
-        """An account may ask that its pods use no secrets but those it lists."""
+        """An account may ask that its pods use no secrets but those it lists.
+
+        Other than in Kubernetes, which looks at secret volumes only, this goes for every volume that names one: projections, drivers.
+        """
         name, spec = account["metadata"]["name"], obj["spec"]
         mountable = {reference.get("name") for reference in account.get("secrets") or ()}
         ending = f"is not allowed because service account {name} does not reference that"
         for volume in spec.get("volumes") or ():
-            secret = dig(volume, "secret", "secretName")
-            if secret and secret not in mountable:
-                raise forbidden(a, obj, f'volume with secret.secretName="{secret}" {ending} secret')
+            for resource, secret in of_volume(obj, volume):
+                if resource == "secrets" and secret and secret not in mountable:
+                    raise forbidden(a, obj, f'volume with secret.secretName="{secret}" {ending} secret')
         for kind in ("initContainers", "containers", "ephemeralContainers"):
             for container in spec.get(kind) or ():
                 for found in _container_secrets(container):

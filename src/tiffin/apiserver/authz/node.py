@@ -252,7 +252,7 @@ def referenced(pod: Object) -> Iterator[tuple[str, str]]:
         for container in spec.get(kind) or ():
             yield from _of_container(container)
     for volume in spec.get("volumes") or ():
-        yield from _of_volume(pod, volume)
+        yield from of_volume(pod, volume)
     for status in dig(pod, "status", "resourceClaimStatuses", default=()):
         if status.get("resourceClaimName"):
             yield "resourceclaims", status["resourceClaimName"]
@@ -272,7 +272,8 @@ def _of_container(container: Object) -> Iterator[tuple[str, str]]:
                 yield resource, name
 
 
-def _of_volume(pod: Object, volume: Object) -> Iterator[tuple[str, str]]:
+def of_volume(pod: Object, volume: Object) -> Iterator[tuple[str, str]]:
+    """The same for one volume."""
     sources = [volume, *(dig(volume, "projected", "sources") or ())]
     for source in sources:
         if "secret" in source:

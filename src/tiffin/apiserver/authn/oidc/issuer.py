@@ -62,7 +62,7 @@ class Issuer:
         head, payload, signature = token.split(".")
         header = jws.decode_object(head)
         algorithm, kid = header.get("alg"), header.get("kid") or ""
-        if algorithm not in jwa.ALGORITHMS or "crit" in header:
+        if algorithm not in jwa.ALGORITHMS or "crit" in header or not isinstance(kid, str):
             raise Refused("oidc: id token signed with unsupported algorithm")
         keys = self._keys.get(kid) if kid else [key for keys in self._keys.values() for key in keys]
         if not keys:
