@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from tiffin.machinery import names
@@ -85,42 +85,45 @@ def at_most_hundred_percent(value: Any, path: str) -> list[FieldError]:
     return [invalid(path, value, "must not be greater than 100%")] if percent is not None and percent > 100 else []
 
 
-def ip(value: str | None, path: str) -> list[FieldError]:
-    """An address; forms that were always taken (leading zeros) pass."""
-    return named(value, path, names.is_valid_ip)
-
-
-def strict_ip(value: str | None, path: str) -> list[FieldError]:
-    """An address without leading zeros and not an IPv4-mapped one: what new values must be."""
-    return named(value, path, names.is_strict_ip)
+def ip(value: str | None, path: str, known: Collection[str] = ()) -> list[FieldError]:
+    """An address without leading zeros and not an IPv4-mapped one. What was stored before (`known`) is not looked at again."""
+    return [] if value in known else named(value, path, names.is_strict_ip)
 
 
 def parse_cidr(value: str) -> tuple[ipaddress.IPv4Interface | ipaddress.IPv6Interface, bool] | None:
-    """The address and prefix of a CIDR and whether it was written without leading zeros; None where it is no CIDR."""
+    """The address and prefix of a CIDR and whether it is written as new ones must be; None where it is no CIDR."""
     address, slash, length = value.partition("/")
     parsed = names.parse_ip(address) if slash else None
-    if parsed is None or not length.isdecimal() or not length.isascii() or (length != "0" and length.startswith("0")):
+    if parsed is None or not length.isdecimal() or not length.isascii() or len(length) > _LONGEST_NUMBER or int(length) > parsed.max_prefixlen:
         return None
-    if int(length) > parsed.max_prefixlen:
-        return None
-    return ipaddress.ip_interface(f"{parsed}/{length}"), names.is_strict_ip(address) == []
+    return ipaddress.ip_interface(f"{parsed}/{int(length)}"), names.is_strict_ip(address) == [] and length == str(int(length))
 
 
-def cidr(value: str | None, path: str) -> list[FieldError]:
-    """A network; host bits may be set and leading zeros given, as in fields that were always lenient."""
-    return [] if parse_cidr(value or "") else [invalid(path, value or "", CIDR_MESSAGE)]
-
-
-def strict_cidr(value: str | None, path: str) -> list[FieldError]:
-    """A network as new values must be: no host bits, no leading zeros, no IPv4-mapped address."""
+def cidr(value: str | None, path: str, known: Collection[str] = ()) -> list[FieldError]:
+    """A network: no leading zeros, no IPv4-mapped address, no host bits. What was stored before (`known`) is not looked at again."""
+    if value in known:
+        return []
     parsed = parse_cidr(value or "")
     if parsed is None:
         return [invalid(path, value or "", CIDR_MESSAGE)]
-    interface, _ = parsed
-    found = named(value, path, lambda v: names.is_strict_ip(v.partition("/")[0]))
+    interface, is_strict = parsed
+    found = []
+    if not is_strict:
+        mapped = interface.version == 6 and interface.ip.ipv4_mapped is not None
+        words = "must not have an IPv4-mapped IPv6 address" if mapped else "must not have leading 0s in IP or prefix length"
+        found.append(invalid(path, value, words))
     if interface.ip != interface.network.network_address:
         found.append(invalid(path, value, "must not have bits set beyond the prefix length"))
     return found
+
+
+def canonical_cidr(value: str | None, path: str) -> list[FieldError]:
+    """A network in its one canonical form, as fields that are newer ask for."""
+    found = cidr(value, path)
+    if found or value is None:
+        return found
+    canonical = str(ipaddress.ip_network(value))
+    return [] if value == canonical else [invalid(path, value, f"must be in canonical form ({quoted(canonical)})")]
 
 
 def ip_warnings(address: str, path: str) -> list[str]:

@@ -52,11 +52,11 @@ def sets(*path, value):
     ({}, ("spec", "tolerations"), [{"key": "a", "operator": "Exists"}], None),
     ({"tolerations": [{"key": "a", "operator": "Exists"}]}, ("spec", "tolerations"), [], "spec.tolerations: Forbidden: existing toleration can not be modified"),
     ({"schedulingGates": [{"name": "g"}, {"name": "h"}]}, ("spec", "schedulingGates"), [{"name": "g"}], None),
-    ({}, ("spec", "schedulingGates"), [{"name": "g"}], "spec.schedulingGates: Forbidden: only deletion is allowed, but found new scheduling gate 'g'"),
+    ({}, ("spec", "schedulingGates"), [{"name": "g"}], "spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'g'"),
     ({"terminationGracePeriodSeconds": -1}, ("spec", "terminationGracePeriodSeconds"), 1, None),
     ({}, ("spec", "nodeSelector"), {"a": "b"}, "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"),
     ({"schedulingGates": [{"name": "g"}]}, ("spec", "nodeSelector"), {"a": "b"}, None),
-    ({"schedulingGates": [{"name": "g"}], "nodeSelector": {"a": "b"}}, ("spec", "nodeSelector"), {}, "spec.nodeSelector: Invalid value: {}: only additions are"),
+    ({"schedulingGates": [{"name": "g"}], "nodeSelector": {"a": "b"}}, ("spec", "nodeSelector"), {}, "spec.nodeSelector: Invalid value: {}: only additions to spec.nodeSelector are"),
     ({}, ("spec", "containers"), [], "spec.containers: Required value"),
     ({}, ("metadata", "annotations"), {"kubernetes.io/config.mirror": "x"}, "metadata.annotations[kubernetes.io/config.mirror]: Invalid value"),
 ])

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiffin.api.core.podspec.annotations import APP_ARMOR
 from tiffin.api.core.podspec.resources import quality_of_service
-from tiffin.api.core.podspec.validation import APP_ARMOR
+from tiffin.api.core.podspec.security import validate_app_armor
 from tiffin.api.kind import Context
 from tiffin.api.strategy import keep, keep_metadata, next_generation, start_generation
 from tiffin.machinery.object import Object, dig, meta
@@ -133,13 +134,14 @@ def _merge_into_selector(owner: dict[str, Any], labels: dict[str, str]) -> None:
 
 def _app_armor_fields(spec: dict[str, Any], annotations: dict[str, str]) -> None:
     """AppArmor profiles in annotations, the form before 1.30, are put into the fields of the containers."""
-    if not any(key.startswith(APP_ARMOR) for key in annotations):
+    if not any(key.startswith(APP_ARMOR) for key in annotations) or dig(spec, "os", "name") == "windows":
         return
+    of_pod = dig(spec, "securityContext", "appArmorProfile")
     for field in ("initContainers", "containers"):
         for container in spec.get(field) or ():
             profile = _app_armor_profile(annotations.get(APP_ARMOR + (container.get("name") or "")))
             context = container.get("securityContext") or {}
-            if profile is not None and context.get("appArmorProfile") is None:
+            if profile is not None and profile != of_pod and context.get("appArmorProfile") is None and not validate_app_armor(profile, ""):
                 container["securityContext"] = {**context, "appArmorProfile": profile}
 
 

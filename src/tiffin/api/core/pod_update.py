@@ -9,10 +9,11 @@ import difflib
 import json
 from typing import Any
 
+from tiffin.api.core.podspec.annotations import APP_ARMOR, MIRROR, validate_pod_annotations, validate_profiles_match
 from tiffin.api.core.podspec.resources import quality_of_service
 from tiffin.api.core.podspec.scheduling import validate_tolerations
 from tiffin.api.core.podspec.security import go_names
-from tiffin.api.core.podspec.validation import APP_ARMOR, MIRROR, validate_pod_annotations, validate_pod_spec, validate_pods_only
+from tiffin.api.core.podspec.validation import validate_pod_spec, validate_pods_only
 from tiffin.api.kind import Context, dns_subdomain_name
 from tiffin.machinery import field as f
 from tiffin.machinery.field import FieldError
@@ -25,6 +26,7 @@ _UPDATABLE = (
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
 )
 _ADDITIONS = "only additions are allowed (no mutations or deletions)"
+_LABEL_ADDITIONS = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
 _TERMS = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _RESIZABLE = ("cpu", "memory")
@@ -47,7 +49,7 @@ def validate_create(pod: Object, context: Context) -> list[FieldError]:
         errors.append(f.forbidden("spec.ephemeralContainers", "cannot be set on create"))
     if spec.get("nodeName") and spec.get("schedulingGates"):
         errors.append(f.forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared"))
-    return errors
+    return errors + validate_profiles_match(meta(pod).get("annotations") or {}, spec, "spec")
 
 
 def _validate_whole(new: Object, old: Object) -> list[FieldError]:
@@ -108,8 +110,9 @@ def _without_seconds(toleration: dict[str, Any]) -> dict[str, Any]:
 
 def _validate_gates(spec: Spec, before: Spec) -> list[FieldError]:
     known = {gate.get("name") for gate in before.get("schedulingGates") or ()}
-    added = [gate.get("name") or "" for gate in spec.get("schedulingGates") or () if gate.get("name") not in known]
-    return [f.forbidden("spec.schedulingGates", f"only deletion is allowed, but found new scheduling gate '{name}'") for name in added[:1]]
+    added = {gate.get("name") or "": index for index, gate in enumerate(spec.get("schedulingGates") or ()) if gate.get("name") not in known}
+    words = "only deletion is allowed, but found new scheduling gate"
+    return [f.forbidden(f"spec.schedulingGates[{index}].name", f"{words} '{name}'") for name, index in added.items()]
 
 
 def _validate_fixed(spec: Spec, before: Spec) -> list[FieldError]:
@@ -150,7 +153,7 @@ def _validate_narrowing(spec: Spec, before: Spec) -> list[FieldError]:
     errors = []
     selector, known = spec.get("nodeSelector") or {}, before.get("nodeSelector") or {}
     if any(selector.get(key) != value for key, value in known.items()):
-        errors.append(f.invalid("spec.nodeSelector", selector, _ADDITIONS))
+        errors.append(f.invalid("spec.nodeSelector", selector, _LABEL_ADDITIONS))
     required = dig(spec, "affinity", "nodeAffinity", _REQUIRED, "nodeSelectorTerms", default=[])
     required_before = dig(before, "affinity", "nodeAffinity", _REQUIRED, "nodeSelectorTerms", default=[])
     path = f"spec.affinity.nodeAffinity.{_REQUIRED}"
@@ -159,11 +162,17 @@ def _validate_narrowing(spec: Spec, before: Spec) -> list[FieldError]:
     if len(required) != len(required_before):
         return [*errors, f.invalid(f"{path}.nodeSelectorTerms", go_names(required), _TERMS)]
     for index, (term, term_before) in enumerate(zip(required, required_before)):
-        for field in ("matchExpressions", "matchFields"):
-            if (term_before.get(field) or []) != (term.get(field) or [])[: len(term_before.get(field) or ())]:
-                errors.append(f.invalid(f"{path}.nodeSelectorTerms[{index}]", go_names(term), _ADDITIONS))
-                break
+        if not _is_narrower(term, term_before):
+            errors.append(f.invalid(f"{path}.nodeSelectorTerms[{index}]", go_names(term), _ADDITIONS))
     return errors
+
+
+def _is_narrower(term: Spec, before: Spec) -> bool:
+    """Whether a term has all the requirements it had, in front. A term without any matches nothing, and stays so."""
+    fields = ("matchExpressions", "matchFields")
+    if not any(before.get(field) for field in fields):
+        return not any(term.get(field) for field in fields)
+    return all((before.get(field) or []) == (term.get(field) or [])[: len(before.get(field) or ())] for field in fields)
 
 
 def difference(new: Any, old: Any) -> str:

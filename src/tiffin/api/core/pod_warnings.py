@@ -10,9 +10,9 @@ from typing import Any
 
 from tiffin.api.checks import ip_warnings
 from tiffin.api.core.persistentvolumeclaim import claim_spec_warnings
+from tiffin.api.core.podspec.annotations import APP_ARMOR, SECCOMP, SECCOMP_OF_CONTAINER
 from tiffin.api.core.podspec.platform import visited
 from tiffin.api.core.podspec.sharedpaths import overlap_warnings
-from tiffin.api.core.podspec.validation import APP_ARMOR, SECCOMP, SECCOMP_OF_CONTAINER
 from tiffin.machinery.field import quoted
 from tiffin.machinery.names import is_dns1123_label, is_label_value
 from tiffin.machinery.object import Object, dig, meta, name_of
@@ -174,8 +174,12 @@ def _of_addresses(spec: Spec, path: str) -> Iterator[str]:
 
 
 def _app_armor_keys(spec: Spec, annotations: dict[str, str]) -> list[str]:
-    keys = (APP_ARMOR + (container.get("name") or "") for container, _ in visited(spec, "")) if annotations else ()
-    return [key for key in keys if key in annotations]
+    """Annotations with profiles of containers, but for those that only repeat the profile of the pod."""
+    if not annotations or dig(spec, "os", "name") == "windows":
+        return []
+    repeated = dig(spec, "securityContext", "appArmorProfile") is not None
+    given = [c for c, _ in visited(spec, "") if not repeated or dig(c, "securityContext", "appArmorProfile") is not None]
+    return [key for key in (APP_ARMOR + (container.get("name") or "") for container in given) if key in annotations]
 
 
 def _of_annotations(container: dict[str, Any], spec: Spec, annotations: dict[str, str], prefix: str) -> Iterator[str]:

@@ -5,17 +5,19 @@ Addresses and node ports are allocated by the apiserver between `prepare…` and
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from tiffin.api.checks import cidr_warnings, ip_warnings
 from tiffin.api.core import service_fields as fields
-from tiffin.api.core.service_validation import change_errors, load_balancer_status_errors, service_errors
+from tiffin.api.core.service_validation import TOPOLOGY_HINTS, TOPOLOGY_MODE, change_errors, load_balancer_status_errors, service_errors
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import keep, updates_status
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError
-from tiffin.machinery.object import Object, dig
+from tiffin.machinery.object import Object, annotations_of, dig
 from tiffin.machinery.table import NONE, UNKNOWN, age, joined, labels, name
 
 AFFINITY_SECONDS = 10800
@@ -72,12 +74,12 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    return change_errors(new.get("spec") or {}, old.get("spec") or {}) + service_errors(new)
+    return change_errors(new.get("spec") or {}, old.get("spec") or {}) + service_errors(new, old)
 
 
 def validate_status(new: Object, old: Object, context: Context) -> list[FieldError]:
-    kind, balancer = dig(new, "spec", "type", default=""), dig(new, "status", "loadBalancer", default={})
-    return load_balancer_status_errors(balancer, kind, "status.loadBalancer")
+    after, before = (dig(service, "status", "loadBalancer", default={}) for service in (new, old))
+    return load_balancer_status_errors(after, before, dig(new, "spec", "type", default=""), "status.loadBalancer")
 
 
 def validate_name(name: str, prefix: bool) -> list[str]:
@@ -85,18 +87,34 @@ def validate_name(name: str, prefix: bool) -> list[str]:
 
 
 def warnings(new: Object, old: Object | None) -> list[str]:
+    """Said on every write, but for the addresses of Services that have none of their own."""
     spec, found = new.get("spec") or {}, []
-    if spec.get("type") != "ExternalName" and spec.get("externalName"):
-        found.append('spec.externalName is ignored when spec.type is not "ExternalName"')
-    if fields.is_headless(spec):
+    if TOPOLOGY_HINTS in annotations_of(new):
+        found.append(f"annotation {TOPOLOGY_HINTS} is deprecated, please use {TOPOLOGY_MODE} instead")
+    kind, headless, external = spec.get("type"), fields.is_headless(spec), spec.get("externalIPs") or []
+    if not headless:
+        found += _each(ip_warnings, spec.get("clusterIPs"), "spec.clusterIPs")
+    elif kind == "ClusterIP":
         found += [f"spec.{field} is ignored for headless services" for field in ("loadBalancerIP", "externalIPs") if spec.get(field)]
-        if spec.get("sessionAffinity") == "ClientIP":
+        if spec.get("sessionAffinity") != "None":
             found.append("spec.SessionAffinity is ignored for headless services")
-    elif spec.get("externalIPs"):
+    found += _each(ip_warnings, external, "spec.externalIPs")
+    if external and not headless and kind != "ExternalName":
         found.append("spec.externalIPs is deprecated and may no longer be implemented in some clusters")
-    if spec.get("trafficDistribution") == "PreferClose" and dig(old, "spec", "trafficDistribution") != "PreferClose":
+    if spec.get("loadBalancerIP"):
+        found += ip_warnings(spec["loadBalancerIP"], "spec.loadBalancerIP")
+    found += _each(cidr_warnings, spec.get("loadBalancerSourceRanges"), "spec.loadBalancerSourceRanges")
+    if external and kind == "ExternalName":
+        found.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
+    if kind != "ExternalName" and spec.get("externalName"):
+        found.append('spec.externalName is ignored when spec.type is not "ExternalName"')
+    if spec.get("trafficDistribution") == "PreferClose":
         found.append('spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"')
     return found
+
+
+def _each(check: Callable[[str, str], list[str]], values: list[str] | None, path: str) -> list[str]:
+    return [warning for index, value in enumerate(values or ()) for warning in check(value, f"{path}[{index}]")]
 
 
 def balancer_addresses(balancer: dict[str, Any]) -> list[str]:

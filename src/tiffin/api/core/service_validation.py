@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -21,7 +22,7 @@ POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 TRAFFIC_POLICIES = ("Cluster", "Local")
 DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
-KUBELET_PORT = 10250
+TOPOLOGY_MODE, TOPOLOGY_HINTS = "service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints"
 LONGEST_AFFINITY = 86400
 _ONLY_LOAD_BALANCER = "may only be used when `type` is 'LoadBalancer'"
 
@@ -121,35 +122,41 @@ def _family_mismatches(addresses: list[str], families: list[str]) -> list[FieldE
 # --- the whole Service ---------------------------------------------------------------------------------------------------
 
 
-def service_errors(service: Object) -> list[FieldError]:
+def service_errors(service: Object, old: Object | None = None) -> list[FieldError]:
+    """Violations of a whole Service; external addresses and source ranges that the `old` one has are not looked at again."""
     spec = service.get("spec") or {}
     ports = spec.get("ports") or []
-    errors: list[FieldError] = []
+    errors = _topology_errors(annotations_of(service))
     if not ports and not is_headless(spec) and spec.get("type") != "ExternalName":
         errors.append(required("spec.ports"))
-    errors += _type_errors(spec, ports)
+    errors += _type_errors(spec)
     seen: set[str] = set()
     for index, port in enumerate(ports):
         errors += _port_errors(port, f"spec.ports[{index}]", len(ports) > 1, seen)
     errors += validate_labels(spec.get("selector"), "spec.selector")
     errors += _affinity_errors(spec)
     errors += _related_errors(spec) if spec.get("type") != "ExternalName" else []
+    known = dig(old, "spec", "externalIPs", default=())
     for index, address in enumerate(spec.get("externalIPs") or ()):
-        errors += ip(address, f"spec.externalIPs[{index}]") or special_ip_errors(address, f"spec.externalIPs[{index}]")
+        errors += ip(address, f"spec.externalIPs[{index}]", known) or special_ip_errors(address, f"spec.externalIPs[{index}]")
     errors += needed(spec.get("type"), "spec.type") or one_of(spec.get("type"), "spec.type", TYPES)
     errors += _port_clashes(spec, ports)
-    errors += _load_balancer_errors(service, spec)
+    errors += _load_balancer_errors(service, spec, old)
     return errors + _traffic_errors(spec)
 
 
-def _type_errors(spec: Spec, ports: list[dict[str, Any]]) -> list[FieldError]:
+def _topology_errors(annotations: Mapping[str, str]) -> list[FieldError]:
+    mode, hints = annotations.get(TOPOLOGY_MODE), annotations.get(TOPOLOGY_HINTS)
+    if mode is None or hints is None or mode == hints:
+        return []
+    return [invalid(f"metadata.annotations[{TOPOLOGY_MODE}]", mode, f"must match annotations[{TOPOLOGY_HINTS}] when both are specified")]
+
+
+def _type_errors(spec: Spec) -> list[FieldError]:
     kind = spec.get("type")
     if kind == "ExternalName":
         return _external_name_errors(spec)
     errors: list[FieldError] = []
-    if kind == "LoadBalancer":
-        words = f"may not expose port {KUBELET_PORT} externally since it is used by kubelet"
-        errors += [invalid(f"spec.ports[{i}]", KUBELET_PORT, words) for i, port in enumerate(ports) if port.get("port") == KUBELET_PORT]
     if kind in ("LoadBalancer", "NodePort") and is_headless(spec):
         errors.append(invalid("spec.clusterIPs[0]", HEADLESS, f"may not be set to 'None' for {kind} services"))
     return errors
@@ -243,25 +250,29 @@ def _port_clashes(spec: Spec, ports: list[dict[str, Any]]) -> list[FieldError]:
     return errors
 
 
-def _load_balancer_errors(service: Object, spec: Spec) -> list[FieldError]:
+def _load_balancer_errors(service: Object, spec: Spec, old: Object | None) -> list[FieldError]:
     balanced = spec.get("type") == "LoadBalancer"
     errors: list[FieldError] = []
     ranges, note = spec.get("loadBalancerSourceRanges"), annotations_of(service).get(SOURCE_RANGES)
     if ranges:
-        path = "spec.LoadBalancerSourceRanges"
+        path, known = "spec.LoadBalancerSourceRanges", [value.strip() for value in dig(old, "spec", "loadBalancerSourceRanges", default=())]
         errors += [] if balanced else [forbidden(path, _ONLY_LOAD_BALANCER)]
-        errors += [error for index, value in enumerate(ranges) for error in cidr(value.strip(), f"{path}[{index}]")]
+        errors += [error for index, value in enumerate(ranges) for error in cidr(value.strip(), f"{path}[{index}]", known)]
     elif note is not None:
         path = f"metadata.annotations[{SOURCE_RANGES}]"
         errors += [] if balanced else [forbidden(path, _ONLY_LOAD_BALANCER)]
-        errors += [error for value in note.strip().split(",") if note.strip() for error in cidr(value.strip(), path)]
+        if note.strip() and (old is None or annotations_of(old).get(SOURCE_RANGES) != note):
+            errors += [error for value in note.strip().split(",") for error in cidr(value.strip(), path)]
     if spec.get("allocateLoadBalancerNodePorts") is not None and not balanced:
         errors.append(forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_LOAD_BALANCER))
-    load_balancer_class = spec.get("loadBalancerClass")
-    if load_balancer_class is not None:
-        path = "spec.loadBalancerClass"
-        errors += named(load_balancer_class, path, names.is_qualified_name) if balanced else [forbidden(path, _ONLY_LOAD_BALANCER)]
-    return errors
+    return errors + _class_errors(spec)
+
+
+def _class_errors(spec: Spec) -> list[FieldError]:
+    value, path = spec.get("loadBalancerClass"), "spec.loadBalancerClass"
+    if value is None:
+        return []
+    return named(value, path, names.is_qualified_name) if spec.get("type") == "LoadBalancer" else [forbidden(path, _ONLY_LOAD_BALANCER)]
 
 
 def _traffic_errors(spec: Spec) -> list[FieldError]:
@@ -288,42 +299,64 @@ def _traffic_errors(spec: Spec) -> list[FieldError]:
 
 
 def change_errors(new: Spec, old: Spec) -> list[FieldError]:
-    """What an update may not change: the first address and family, the class of a load balancer."""
+    """What an update may not change: the first address and family, the class of a load balancer, the port of its health checks."""
     errors: list[FieldError] = []
     if "ExternalName" not in (new.get("type"), old.get("type")):
         if not (is_headless(new) and is_headless(old)):
-            errors += _kept_errors(new, old, "clusterIPs", "clusterIP")
-        errors += _kept_errors(new, old, "ipFamilies", "ipFamily")
+            errors += _kept_addresses(new, old)
+        if not is_headless(new) and not is_headless(old):
+            errors += _kept_families(new, old)
     if new.get("type") == old.get("type") == "LoadBalancer" and new.get("loadBalancerClass") != old.get("loadBalancerClass"):
         errors.append(invalid("spec.loadBalancerClass", new.get("loadBalancerClass"), "may not change once set"))
+    errors += _class_errors(new)
+    if needs_health_port(new) and needs_health_port(old) and new.get("healthCheckNodePort") != old.get("healthCheckNodePort"):
+        errors.append(forbidden("spec.healthCheckNodePort", "field is immutable"))
     return errors
 
 
-def _kept_errors(new: Spec, old: Spec, field: str, word: str) -> list[FieldError]:
-    after, before = new.get(field) or [], old.get(field) or []
+def _kept_addresses(new: Spec, old: Spec) -> list[FieldError]:
+    after, before = new.get("clusterIPs") or [], old.get("clusterIPs") or []
     if before and not after:
-        return [invalid(f"spec.{field}[0]", after, f"primary {word} can not be unset")]
+        return [invalid("spec.clusterIPs[0]", after, "primary clusterIP can not be unset")]
     checked = len(before) if len(before) == len(after) else 1
     errors = [
-        invalid(f"spec.{field}[{i}]", after, "may not change once set")
+        invalid(f"spec.clusterIPs[{i}]", after, "may not change once set")
         for i, (a, b) in enumerate(zip(after[:checked], before[:checked])) if a != b
     ]
-    if len(after) < len(before) and new.get("ipFamilyPolicy") != "SingleStack":
-        words = f"must be set to 'SingleStack' when releasing the secondary {word}"
-        errors.append(invalid("spec.ipFamilyPolicy", new.get("ipFamilyPolicy"), words))
-    return errors
+    return errors + (_released(new, "clusterIP") if len(after) < len(before) else [])
 
 
-def load_balancer_status_errors(balancer: dict[str, Any], service_type: str, path: str) -> list[FieldError]:
-    """The addresses a load balancer reports; also the rule of Ingress statuses, whose type is empty."""
+def _kept_families(new: Spec, old: Spec) -> list[FieldError]:
+    """As addresses, but always told of the first one; where their number changes, the addresses are shown."""
+    after, before = new.get("ipFamilies") or [], old.get("ipFamilies") or []
+    path, words = "spec.ipFamilies[0]", "may not change once set"
+    if len(after) == len(before):
+        return [invalid(path, after, words) for a, b in zip(after, before) if a != b]
+    addresses = new.get("clusterIPs") or []
+    is_less = len(after) < len(before)
+    errors = [invalid(path, after, "primary ipFamily can not be unset")] if is_less and not addresses else []
+    if after and before and after[0] != before[0]:
+        errors.append(invalid(path, addresses, words))
+    return errors + (_released(new, "ipFamily") if is_less and after else [])
+
+
+def _released(new: Spec, word: str) -> list[FieldError]:
+    if new.get("ipFamilyPolicy") == "SingleStack":
+        return []
+    return [invalid("spec.ipFamilyPolicy", new.get("ipFamilyPolicy"), f"must be set to 'SingleStack' when releasing the secondary {word}")]
+
+
+def load_balancer_status_errors(balancer: dict[str, Any], old: dict[str, Any], service_type: str, path: str) -> list[FieldError]:
+    """The addresses a load balancer reports; those that the `old` status has are not looked at again."""
     ingress = balancer.get("ingress") or []
     if service_type != "LoadBalancer" and ingress:
         return [forbidden(f"{path}.ingress", "may only be used when `spec.type` is 'LoadBalancer'")]
     errors: list[FieldError] = []
+    known = [point.get("ip") for point in old.get("ingress") or ()]
     for index, point in enumerate(ingress):
         here = f"{path}.ingress[{index}]"
         if point.get("ip"):
-            errors += ip(point["ip"], f"{here}.ip")
+            errors += ip(point["ip"], f"{here}.ip", known)
         errors += _ip_mode_errors(point, f"{here}.ipMode") + hostname_errors(point.get("hostname"), f"{here}.hostname")
     return errors
 

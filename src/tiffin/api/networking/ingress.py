@@ -134,10 +134,11 @@ def validate_update(new: Object, old: Object, context: Context) -> list[FieldErr
 
 def validate_status(new: Object, old: Object, context: Context) -> list[FieldError]:
     errors: list[FieldError] = []
+    known = [point.get("ip") for point in dig(old, "status", "loadBalancer", "ingress", default=())]
     for index, point in enumerate(dig(new, "status", "loadBalancer", "ingress", default=[])):
         path = f"status.loadBalancer.ingress[{index}]"
         if point.get("ip"):
-            errors += ip(point["ip"], f"{path}.ip")
+            errors += ip(point["ip"], f"{path}.ip", known)
         errors += hostname_errors(point.get("hostname"), f"{path}.hostname")
     return errors
 

@@ -30,6 +30,11 @@ def default(obj: Object) -> None:
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
+    return _errors(obj, set())
+
+
+def _errors(obj: Object, known: set[str]) -> list[FieldError]:
+    """Violations; networks that were stored before are `known` and not looked at again."""
     spec = obj.get("spec") or {}
     errors = validate_label_selector(spec.get("podSelector"), "spec.podSelector")
     for direction, peers in _PEERS.items():
@@ -38,7 +43,7 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
             for at, port in enumerate(rule.get("ports") or ()):
                 errors += _port_errors(port, f"{path}.ports[{at}]")
             for at, peer in enumerate(rule.get(peers) or ()):
-                errors += _peer_errors(peer, f"{path}.{peers}[{at}]")
+                errors += _peer_errors(peer, f"{path}.{peers}[{at}]", known)
     types = spec.get("policyTypes") or []
     if len(types) > 2:
         return [*errors, invalid("spec.policyTypes", types, "may not specify more than two policyTypes")]
@@ -61,14 +66,14 @@ def _port_errors(port: dict[str, Any], path: str) -> list[FieldError]:
     return errors
 
 
-def _peer_errors(peer: dict[str, Any], path: str) -> list[FieldError]:
+def _peer_errors(peer: dict[str, Any], path: str, known: set[str]) -> list[FieldError]:
     errors: list[FieldError] = []
     selectors = [field for field in ("podSelector", "namespaceSelector") if peer.get(field) is not None]
     for field in selectors:
         errors += validate_label_selector(peer[field], f"{path}.{field}")
     block = peer.get("ipBlock")
     if block is not None:
-        errors += _block_errors(block, f"{path}.ipBlock")
+        errors += _block_errors(block, f"{path}.ipBlock", known)
         if selectors:
             errors.append(forbidden(path, "may not specify both ipBlock and another peer"))
     elif not selectors:
@@ -76,13 +81,13 @@ def _peer_errors(peer: dict[str, Any], path: str) -> list[FieldError]:
     return errors
 
 
-def _block_errors(block: dict[str, Any], path: str) -> list[FieldError]:
+def _block_errors(block: dict[str, Any], path: str, known: set[str]) -> list[FieldError]:
     if not block.get("cidr"):
         return [required(f"{path}.cidr")]
-    errors, whole = cidr(block["cidr"], f"{path}.cidr"), parse_cidr(block["cidr"])
+    errors, whole = cidr(block["cidr"], f"{path}.cidr", known), parse_cidr(block["cidr"])
     for index, value in enumerate(block.get("except") or ()):
         here, part = f"{path}.except[{index}]", parse_cidr(value)
-        errors += cidr(value, here)
+        errors += cidr(value, here, known)
         if part is None or whole is None:
             continue
         inner, outer = part[0].network, whole[0].network
@@ -91,8 +96,15 @@ def _block_errors(block: dict[str, Any], path: str) -> list[FieldError]:
     return errors
 
 
+def _networks(obj: Object) -> set[str]:
+    spec = obj.get("spec") or {}
+    rules = ((rule, peers) for direction, peers in _PEERS.items() for rule in spec.get(direction) or ())
+    blocks = [peer.get("ipBlock") or {} for rule, peers in rules for peer in rule.get(peers) or ()]
+    return {value for block in blocks for value in (block.get("cidr") or "", *(block.get("except") or ()))}
+
+
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    return validate(new, context)
+    return _errors(new, _networks(old))
 
 
 def row(obj: Object, now: datetime) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from tiffin.api.checks import family_of, strict_cidr
+from tiffin.api.checks import canonical_cidr, family_of
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
@@ -26,7 +26,7 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
         return [invalid("spec.cidrs", {"CIDRs": ranges}, "may only hold up to 2 values")]
     errors: list[FieldError] = []
     for index, value in enumerate(ranges):
-        errors += strict_cidr(value, f"spec.cidrs[{index}]")
+        errors += canonical_cidr(value, f"spec.cidrs[{index}]")
     if not errors and len({family_of(value) for value in ranges}) < len(ranges):
         errors.append(invalid("spec.cidrs", ranges, "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"))
     return errors

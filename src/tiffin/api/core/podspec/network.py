@@ -5,7 +5,7 @@ from typing import Any
 
 from tiffin.machinery import field as f
 from tiffin.machinery.field import FieldError
-from tiffin.machinery.names import is_dns1123_label, is_dns1123_subdomain, is_dns1123_subdomain_with_underscore, is_valid_ip
+from tiffin.machinery.names import is_dns1123_label, is_dns1123_subdomain, is_dns1123_subdomain_with_underscore, is_strict_ip
 
 _POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _NAMESERVERS, _SEARCHES, _SEARCH_LENGTH, _HOST_NAME = 3, 32, 2048, 64
@@ -29,7 +29,7 @@ def validate_dns_config(spec: dict[str, Any], path: str) -> list[FieldError]:
     servers, searches = (config or {}).get("nameservers") or [], (config or {}).get("searches") or []
     if len(servers) > _NAMESERVERS:
         errors.append(f.invalid(f"{path}.nameservers", servers, "must not have more than 3 nameservers"))
-    errors += [f.invalid(f"{path}.nameservers[{i}]", server, m) for i, server in enumerate(servers) for m in is_valid_ip(server)]
+    errors += [f.invalid(f"{path}.nameservers[{i}]", server, m) for i, server in enumerate(servers) for m in is_strict_ip(server)]
     if len(searches) > _SEARCHES:
         errors.append(f.invalid(f"{path}.searches", searches, "must not have more than 32 search paths"))
     if len(" ".join(searches)) > _SEARCH_LENGTH:
@@ -68,7 +68,7 @@ def validate_host_aliases(aliases: list[dict[str, Any]] | None, path: str) -> li
     """Violations in hostAliases."""
     errors: list[FieldError] = []
     for index, alias in enumerate(aliases or ()):
-        errors += [f.invalid(f"{path}[{index}].ip", alias.get("ip") or "", m) for m in is_valid_ip(alias.get("ip") or "")]
+        errors += [f.invalid(f"{path}[{index}].ip", alias.get("ip") or "", m) for m in is_strict_ip(alias.get("ip") or "")]
         for h, name in enumerate(alias.get("hostnames") or ()):
             errors += [f.invalid(f"{path}[{index}].hostnames[{h}]", name, m) for m in is_dns1123_subdomain(name)]
     return errors

@@ -10,9 +10,10 @@ from tiffin.machinery.field import FieldError
 _WINDOWS = "cannot be set for a windows pod"
 _LINUX = "windows options cannot be set for a linux pod"
 _POD_CONTEXT_NOT_ON_WINDOWS = (
-    "appArmorProfile", "seLinuxOptions", "seccompProfile", "fsGroup", "fsGroupChangePolicy", "sysctls", "runAsUser", "runAsGroup",
-    "supplementalGroups", "supplementalGroupsPolicy",
+    "seccompProfile", "fsGroup", "fsGroupChangePolicy", "sysctls", "shareProcessNamespace", "runAsUser", "runAsGroup", "supplementalGroups",
+    "supplementalGroupsPolicy", "seLinuxChangePolicy",
 )
+"""In the order in which they are looked at, after the first two and the namespaces of the host."""
 _CONTEXT_NOT_ON_WINDOWS = (
     "appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities", "readOnlyRootFilesystem", "privileged",
     "allowPrivilegeEscalation", "procMount", "runAsUser", "runAsGroup",
@@ -35,7 +36,7 @@ def validate_os(spec: dict[str, Any], path: str) -> list[FieldError]:
         return [f.required(f"{path}.os.name", "cannot be empty")]
     if name == "linux":
         return _validate_linux(spec, path)
-    return _validate_windows(spec, path) if name == "windows" else [f.not_supported(f"{path}.os.name", name, ("linux", "windows"))]
+    return _validate_windows(spec, path) if name == "windows" else [f.not_supported(f"{path}.os", name, ("linux", "windows"))]
 
 
 def _validate_linux(spec: dict[str, Any], path: str) -> list[FieldError]:
@@ -49,14 +50,17 @@ def _validate_linux(spec: dict[str, Any], path: str) -> list[FieldError]:
 
 
 def _validate_windows(spec: dict[str, Any], path: str) -> list[FieldError]:
-    errors = []
     context = spec.get("securityContext") or {}
+    errors = [f.forbidden(f"{path}.securityContext.{key}", _WINDOWS) for key in ("appArmorProfile", "seLinuxOptions") if context.get(key) is not None]
     if spec.get("hostUsers") is not None:
         errors.append(f.forbidden(f"{path}.hostUsers", _WINDOWS))
     errors += [f.forbidden(f"{path}.{key}", _WINDOWS) for key in ("hostPID", "hostIPC") if spec.get(key)]
-    errors += [f.forbidden(f"{path}.securityContext.{key}", _WINDOWS) for key in _POD_CONTEXT_NOT_ON_WINDOWS if context.get(key) is not None]
-    if spec.get("shareProcessNamespace") is not None:
-        errors.append(f.forbidden(f"{path}.securityContext.shareProcessNamespace", _WINDOWS))
+    for key in _POD_CONTEXT_NOT_ON_WINDOWS:
+        if key == "shareProcessNamespace":
+            if spec.get(key) is not None:
+                errors.append(f.forbidden(f"{path}.{key}", _WINDOWS))
+        elif context.get(key) is not None:
+            errors.append(f.forbidden(f"{path}.securityContext.{key}", _WINDOWS))
     for container, at in visited(spec, path):
         own = container.get("securityContext") or {}
         errors += [f.forbidden(f"{at}.securityContext.{key}", _WINDOWS) for key in _CONTEXT_NOT_ON_WINDOWS if own.get(key) is not None]

@@ -123,6 +123,7 @@ def _validate_pod_term(term: dict[str, Any], path: str) -> list[FieldError]:
     matching, mismatching = term.get("matchLabelKeys") or (), term.get("mismatchLabelKeys") or ()
     errors += _validate_label_keys(matching, term, f"{path}.matchLabelKeys")
     errors += _validate_label_keys(mismatching, term, f"{path}.mismatchLabelKeys")
+    errors += _validate_selected_twice(matching, term, path)
     for index, key in enumerate(matching):
         if key in mismatching:
             errors.append(f.invalid(f"{path}.matchLabelKeys[{index}]", key, "exists in both matchLabelKeys and mismatchLabelKeys"))
@@ -138,6 +139,22 @@ def _validate_label_keys(keys: Any, owner: dict[str, Any], path: str) -> list[Fi
     if owner.get("labelSelector") is None:
         return [f.forbidden(path, "must not be specified when labelSelector is not set")]
     return [e for index, key in enumerate(keys) for e in _label_name(key, f"{path}[{index}]")]
+
+
+def _validate_selected_twice(keys: Any, owner: dict[str, Any], path: str) -> list[FieldError]:
+    """A pod's selector has a requirement for each of its matchLabelKeys by now; the client may not have written another one."""
+    selector = owner.get("labelSelector")
+    if not keys or selector is None:
+        return []
+    positions = {key: index for index, key in enumerate(keys)}
+    seen = set(selector.get("matchLabels") or ())
+    errors = []
+    for expression in selector.get("matchExpressions") or ():
+        key = expression.get("key") or ""
+        if key in positions and key in seen:
+            errors.append(f.invalid(f"{path}[{positions[key]}]", key, "exists in both matchLabelKeys and labelSelector"))
+        seen.add(key)
+    return errors
 
 
 def validate_spread_constraints(constraints: list[dict[str, Any]] | None, path: str) -> list[FieldError]:
@@ -158,7 +175,8 @@ def validate_spread_constraints(constraints: list[dict[str, Any]] | None, path: 
         for key in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
             if constraint.get(key) is not None and constraint[key] not in _INCLUSION:
                 errors.append(f.not_supported(f"{at}.{key}", constraint[key], _INCLUSION))
-        errors += _validate_label_keys(constraint.get("matchLabelKeys") or (), constraint, f"{at}.matchLabelKeys")
+        matching = constraint.get("matchLabelKeys") or ()
+        errors += _validate_label_keys(matching, constraint, f"{at}.matchLabelKeys") + _validate_selected_twice(matching, constraint, at)
         errors += validate_label_selector(constraint.get("labelSelector"), f"{at}.labelSelector")
     return errors
 
@@ -189,23 +207,19 @@ def validate_tolerations(tolerations: list[dict[str, Any]] | None, path: str) ->
             errors.append(f.invalid(f"{at}.operator", operator, detail))
         if toleration.get("tolerationSeconds") is not None and effect != "NoExecute":
             errors.append(f.invalid(f"{at}.effect", effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"))
-        errors += _validate_toleration_operator(toleration, operator, value, f"{at}.operator")
+        errors += _validate_toleration_operator(operator, value, f"{at}.operator")
         if effect and effect not in _EFFECTS:
             errors.append(f.not_supported(f"{at}.effect", effect, _EFFECTS))
     return errors
 
 
-def _validate_toleration_operator(toleration: dict[str, Any], operator: str, value: str, path: str) -> list[FieldError]:
+def _validate_toleration_operator(operator: str, value: str, path: str) -> list[FieldError]:
     if operator in ("", "Equal"):
         complaints = is_label_value(value)
         return [f.invalid(path, value, ";".join(complaints))] if complaints else []
     if operator != "Exists":
         return [f.not_supported(path, operator, ("Equal", "Exists"))]
-    if not value:
-        return []
-    shown = {"Key": toleration.get("key") or "", "Operator": operator, "Value": value, "Effect": toleration.get("effect") or "",
-             "TolerationSeconds": toleration.get("tolerationSeconds")}
-    return [f.invalid(path, shown, "value must be empty when `operator` is 'Exists'")]
+    return [f.invalid(path, value, "value must be empty when `operator` is 'Exists'")] if value else []
 
 
 def validate_scheduling_gates(gates: list[dict[str, Any]] | None, path: str) -> list[FieldError]:

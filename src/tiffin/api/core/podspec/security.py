@@ -18,11 +18,13 @@ _GO_CONTEXT = (
 _APP_ARMOR_LIMIT = 4095
 _CREDENTIAL_SPEC_LIMIT = 64 * 1024
 _SYSCTL_PART = "[a-z0-9](?:[-_a-z0-9]*[a-z0-9])?"
-_SYSCTL_PATTERN = r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?([\./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*"
+_SYSCTL_PATTERN = r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
 _sysctl = re.compile(rf"{_SYSCTL_PART}(?:[./]{_SYSCTL_PART})*").fullmatch
 _control = re.compile(r"[\x00-\x1f\x7f]").search
-_net_bios = re.compile(r'[^\\/:*?"<>|.\x00-\x1f\x7f][^\\/:*?"<>|\x00-\x1f\x7f]{0,14}').fullmatch
-_user_domain = re.compile(r"([a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?\.)*[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?").fullmatch
+_net_bios = re.compile(r'[^\\/:*?"<>|.][^\\/:*?"<>|]{0,14}').fullmatch
+_DOMAIN_LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_user_domain = re.compile(rf"{_DOMAIN_LABEL}(?:\.{_DOMAIN_LABEL})*").fullmatch
+_only_dots = re.compile("[. ]+").fullmatch
 _bad_user = re.compile(r'["/\\:;|=,+*?<>@\[\]]').search
 
 
@@ -129,7 +131,7 @@ def validate_windows_options(options: dict[str, Any] | None, path: str) -> list[
         errors += [f.invalid(f"{path}.gmsaCredentialSpecName", name, m) for m in is_dns1123_subdomain(name)]
     if spec == "":
         errors.append(f.invalid(f"{path}.gmsaCredentialSpec", spec, "gmsaCredentialSpec cannot be an empty string"))
-    elif spec and len(spec) > _CREDENTIAL_SPEC_LIMIT:
+    elif spec and len(spec.encode()) > _CREDENTIAL_SPEC_LIMIT:
         errors.append(f.invalid(f"{path}.gmsaCredentialSpec", spec, "gmsaCredentialSpec size must be under 64 KiB"))
     if user is not None:
         errors += [f.invalid(f"{path}.runAsUserName", user, m) for m in _windows_user_complaints(user)]
@@ -150,11 +152,13 @@ def _windows_user_complaints(name: str) -> list[str]:
         if len(domain) >= 256:
             found.append("runAsUserName's Domain length must be under 256 characters")
         if not _net_bios(domain) and not _user_domain(domain):
-            found.append("runAsUserName's Domain doesn't match the NetBIOS nor the DNS format")
+            found.append("runAsUserName's Domain doesn't match the NetBios nor the DNS format")
     if not user:
         found.append("runAsUserName's User cannot be empty")
     elif len(user) > 104:
         found.append("runAsUserName's User length must not be longer than 104 characters")
+    if _only_dots(user):
+        found.append("runAsUserName's User cannot contain only periods or spaces")
     if _bad_user(user):
         found.append('runAsUserName\'s User cannot contain the following characters: "/\\:;|=,+*?<>@[]')
     return found
@@ -162,9 +166,8 @@ def _windows_user_complaints(name: str) -> list[str]:
 
 def validate_pod_security_context(spec: dict[str, Any], path: str) -> list[FieldError]:
     """Violations of the pod's security context and of the host namespaces it goes with; `path` is that of the spec."""
-    errors = _validate_host_ports(spec, path) if spec.get("hostNetwork") else []
     context, at = spec.get("securityContext") or {}, f"{path}.securityContext"
-    errors += _validate_ids(context, ("fsGroup", "runAsUser", "runAsGroup"), at)
+    errors = _validate_ids(context, ("fsGroup", "runAsUser", "runAsGroup"), at)
     for index, group in enumerate(context.get("supplementalGroups") or ()):
         if not 0 <= group < 2**31:
             errors.append(f.invalid(f"{at}.supplementalGroups[{index}]", group, _ID))
@@ -179,8 +182,11 @@ def validate_pod_security_context(spec: dict[str, Any], path: str) -> list[Field
     return errors + _one_of(context, "seLinuxChangePolicy", ("MountOption", "Recursive"), at)
 
 
-def _validate_host_ports(spec: dict[str, Any], path: str) -> list[FieldError]:
-    errors = []
+def validate_host_network(spec: dict[str, Any], path: str) -> list[FieldError]:
+    """On the host's network a port is the host's; templates may leave it out."""
+    errors: list[FieldError] = []
+    if not spec.get("hostNetwork"):
+        return errors
     for c, container in enumerate(spec.get("containers") or ()):
         for p, port in enumerate(container.get("ports") or ()):
             host = port.get("hostPort") or 0
@@ -200,11 +206,11 @@ def _validate_sysctls(sysctls: Any, spec: dict[str, Any], path: str) -> list[Fie
             errors.append(f.required(at))
         elif len(name) > 253 or not _sysctl(name):
             errors.append(f.invalid(at, name, f"must have at most 253 characters and match regex {_SYSCTL_PATTERN}"))
-        elif dotted in seen:
+        elif name in seen:
             errors.append(f.duplicate(at, name))
         if spec.get("hostNetwork") and dotted.startswith("net."):
             errors.append(f.invalid(at, name, "may not be specified when 'hostNetwork' is true"))
         if spec.get("hostIPC") and dotted.startswith(("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")):
             errors.append(f.invalid(at, name, "may not be specified when 'hostIPC' is true"))
-        seen.add(dotted)
+        seen.add(name)
     return errors

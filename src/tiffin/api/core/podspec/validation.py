@@ -1,9 +1,9 @@
 """Validation of pod specs and pod templates as a whole, in the order in which Kubernetes reports violations."""
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from tiffin.api.core.podspec.annotations import validate_pod_annotations, validate_profiles_match
 from tiffin.api.core.podspec.containers import (
     PodFacts,
     validate_containers,
@@ -22,7 +22,7 @@ from tiffin.api.core.podspec.scheduling import (
     validate_spread_constraints,
     validate_tolerations,
 )
-from tiffin.api.core.podspec.security import validate_pod_security_context
+from tiffin.api.core.podspec.security import validate_host_network, validate_pod_security_context
 from tiffin.api.core.podspec.volumes import validate_volumes
 from tiffin.machinery import field as f
 from tiffin.machinery.field import FieldError
@@ -30,15 +30,9 @@ from tiffin.machinery.names import is_dns1123_label, is_dns1123_subdomain
 from tiffin.machinery.validation import validate_annotations, validate_labels
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
-MIRROR = "kubernetes.io/config.mirror"
-DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
-APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
-SECCOMP = "seccomp.security.alpha.kubernetes.io/pod"
-SECCOMP_OF_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
 _PREEMPTION = ("PreemptLowerPriority", "Never")
 _EITHER_CLAIM = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
 _BOTH_CLAIMS = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
-_cost = re.compile("0|-?[1-9][0-9]{0,9}").fullmatch
 
 
 def validate_pod_template_spec(template: dict[str, Any] | None, path: str) -> list[FieldError]:
@@ -49,26 +43,9 @@ def validate_pod_template_spec(template: dict[str, Any] | None, path: str) -> li
     errors += validate_annotations(meta.get("annotations"), f"{path}.annotations")
     errors += validate_pod_annotations(meta.get("annotations") or {}, spec, f"{path}.annotations")
     errors += validate_pod_spec(spec, f"{path}.spec")
+    errors += validate_profiles_match(meta.get("annotations") or {}, spec, f"{path}.spec")
     if spec.get("ephemeralContainers"):
         errors.append(f.forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template"))
-    return errors
-
-
-def validate_pod_annotations(annotations: dict[str, str], spec: dict[str, Any], path: str) -> list[FieldError]:
-    """Violations in annotations that mean something for pods."""
-    errors = []
-    if MIRROR in annotations and not spec.get("nodeName"):
-        errors.append(f.invalid(f"{path}[{MIRROR}]", annotations[MIRROR], "must set spec.nodeName if mirror pod annotation is set"))
-    cost = annotations.get(DELETION_COST)
-    if cost is not None and not (_cost(cost) and -(2**31) <= int(cost) < 2**31):
-        errors.append(f.invalid(f"{path}[{DELETION_COST}]", cost, "must be a 32bit integer"))
-    names = {container.get("name") for container, _ in visited(spec, "")}
-    for key in sorted(k for k in annotations if k.startswith(APP_ARMOR)):
-        if key.removeprefix(APP_ARMOR) not in names:
-            errors.append(f.invalid(f"{path}[{key}]", key.removeprefix(APP_ARMOR), "container not found"))
-        profile = annotations[key]
-        if profile not in ("", "runtime/default", "unconfined") and not profile.startswith("localhost/"):
-            errors.append(f.invalid(f"{path}[{key}]", profile, f'invalid AppArmor profile name: "{profile}"'))
     return errors
 
 
@@ -79,6 +56,7 @@ def validate_pod_spec(spec: dict[str, Any], path: str, pod_name: str = "") -> li
     errors += _validate_resource_claims(spec.get("resourceClaims"), f"{path}.resourceClaims")
     errors += _validate_all_containers(spec, path, volumes, claims)
     errors += validate_pod_resources(spec, claims, f"{path}.resources")
+    errors += validate_host_network(spec, path)
     errors += _validate_policies_and_placement(spec, path)
     errors += _validate_references(spec, path)
     errors += validate_host_names(spec, path)
