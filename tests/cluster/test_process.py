@@ -97,6 +97,12 @@ async def test_readiness_by_notification(daemon: Daemon, tmp_path: Path) -> None
     assert not notify.path.exists()
 
 
+async def test_what_it_says_and_where_it_runs_is_its_owners_only(daemon: Daemon) -> None:
+    await started(daemon, POLITE)
+    places = (daemon.log_file, daemon.log_file.parent, daemon.pid_file.parent)
+    assert [place.stat().st_mode & 0o077 for place in places] == [0, 0, 0]
+
+
 def test_a_zombie_is_not_alive() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)

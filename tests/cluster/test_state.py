@@ -1,6 +1,7 @@
 """Names, places, durations, and the file that remembers a cluster."""
 from __future__ import annotations
 
+import os
 import stat
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -123,3 +124,13 @@ def test_what_the_server_advertises(addresses: tuple[str, ...], advertised: str,
 def test_external_ips_are_allowed_by_default_only_where_nothing_carries_traffic(nodes: tuple[int, ...], listen: tuple[str, ...], said: bool | None, allowed: bool) -> None:
     state = ClusterState(name="c", port=1, nodes=nodes, simulated=0, store="memory", listen=listen, allow_external_ips=said)
     assert state.external_ips_allowed is allowed
+
+
+def test_a_file_is_never_written_through_what_others_put_there(tmp_path: Path) -> None:
+    """The name of the temporary file can be guessed; in a directory like /tmp somebody may be there first."""
+    victim = tmp_path / "victim"
+    victim.write_text("theirs")
+    (tmp_path / f".config.{os.getpid()}").symlink_to(victim)
+    write_atomically(tmp_path / "config", b"secret", mode=0o600)
+    assert victim.read_text() == "theirs"
+    assert (tmp_path / "config").read_bytes() == b"secret" and (tmp_path / "config").stat().st_mode & 0o777 == 0o600

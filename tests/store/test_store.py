@@ -262,6 +262,16 @@ def test_records_come_back_in_order(tmp_path: Path) -> None:
     log.close()
 
 
+def test_the_file_is_its_owners_only_whatever_was_before(tmp_path: Path) -> None:
+    """It holds Secrets; the directory may be one that everybody can look into."""
+    path = tmp_path / "db"
+    path.touch(mode=0o644)
+    log = SqliteLog(path)
+    log.append([Record(1, "secrets", "a", "x", b"{}")])
+    assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {"db": 0o600, "db-wal": 0o600}
+    log.close()
+
+
 def test_a_batch_that_cannot_be_taken_leaves_no_part(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path / "db")
     log.append([Record(1, "pods", "a", "x", b"{}")])

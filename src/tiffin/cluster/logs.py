@@ -42,7 +42,7 @@ class StandardError(logging.Handler):
             return
         path = os.readlink("/proc/self/fd/2")
         os.replace(path, f"{path}.1")
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.dup2(file, 1)
         os.dup2(file, 2)
         os.close(file)

@@ -64,10 +64,10 @@ class Daemon:
 
         `extra` arguments concern this start only, such as the number of a pipe; `runs` does not compare them.
         """
-        self.pid_file.parent.mkdir(parents=True, exist_ok=True)
-        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        self.pid_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         rotate(self.log_file)
-        with open(self.log_file, "ab") as log:
+        with open(os.open(self.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab") as log:
 
             def spawn() -> subprocess.Popen[bytes]:
                 return subprocess.Popen(

@@ -109,10 +109,14 @@ def save_state(path: Path, state: ClusterState) -> None:
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Readers see the old content or the new, never a part, whatever happens to the machine."""
+    """Readers see the old content or the new, never a part, whatever happens to the machine.
+
+    Nothing that lies there already is written into: in a directory that others write to, it might be a link.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
     try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -227,6 +227,6 @@ def _doubted(status: Object) -> bool:
 
 def root_of(config: AgentConfig) -> Path:
     """The agent's root, made if it is missing."""
-    config.root_dir.mkdir(parents=True, exist_ok=True)
+    config.root_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     config.pod_log_dir.mkdir(parents=True, exist_ok=True)
     return config.root_dir

@@ -5,8 +5,10 @@ the live state is rebuilt in memory at start.
 """
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tiffin.store.log import LogError, Record
@@ -25,12 +27,21 @@ class NewerFormat(Exception):
     """The file was written by a newer tiffin and is left alone."""
 
 
+def _make_private(path: Path) -> None:
+    """It holds Secrets: only its owner may read it, whatever the umask and the directory say. SQLite gives its other files the same mode."""
+    for each in (path, path.with_name(f"{path.name}-wal")):
+        with suppress(FileNotFoundError):
+            each.chmod(0o600)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
 class SqliteLog:
     """The log in the file `path`, created if absent. One process opens it at a time (enforced by an exclusive lock)."""
 
     durable = True
 
     def __init__(self, path: Path) -> None:
+        _make_private(path)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2)
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > FORMAT:
