@@ -15,11 +15,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-#: The least share of cases that must pass, in percent. A floor only ever rises.
+#: The least share of cases that must pass, in percent. A floor only ever rises. What is below 100: the recording's discovery shows a group that another
+#: case left behind (m-discovery), prose that is not ours to copy (c-crd), and controllers' timing on a machine that is busy (c-core, c-workloads).
 FLOORS = {
-    "m-crud": 94, "m-list": 90, "m-watch": 90, "m-watchlist": 80, "m-patch": 90, "m-apply": 92, "m-auth": 90, "m-fieldvalidation": 85,
-    "k-defaults-pods": 97, "k-defaults-network": 96, "k-defaults-workloads": 92, "k-defaults-storage": 94, "k-invalid-pods": 90,
-    "k-invalid-workloads": 95, "k-invalid-services": 80, "k-invalid-crd": 97, "k-subresources": 97, "k-tables": 82, "c-crd": 95}
+    "m-crud": 100, "m-list": 100, "m-watch": 100, "m-watchlist": 100, "m-patch": 100, "m-apply": 100, "m-auth": 100, "m-fieldvalidation": 100, "m-discovery": 95,
+    "k-defaults-misc": 100, "k-defaults-network": 100, "k-defaults-pods": 100, "k-defaults-policy": 100, "k-defaults-storage": 100, "k-defaults-workloads": 100,
+    "k-invalid-pods": 100, "k-invalid-services": 100, "k-invalid-workloads": 100, "k-invalid-others": 95, "k-invalid-crd": 100, "k-subresources": 100, "k-tables": 100,
+    "c-crd": 95, "c-policy": 100, "c-core": 95, "c-workloads": 95}
 
 _CLOSING = re.compile(r"(\d+) passed, (\d+) failed")
 
