@@ -52,6 +52,7 @@ def _add_lifecycle(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     up.add_argument("--listen", metavar="ADDRESS", help="let other machines reach the API server, to join, at this address; none: no longer")
     _add_patience(up)
     _add_exposure(up)
+    _add_legacy(up)
     _add_access(up)
     up.add_argument("--enable", action="store_true", help="bring it up by itself at boot from now on, as `tiffin enable` does")
     enable = _command(commands, "enable", "bring the cluster up at boot, by a systemd unit")
@@ -76,6 +77,14 @@ def _add_exposure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--load-balancer-address", metavar="ADDRESSES", help=addresses)
     allow = "let Services name external IPs, by which traffic to any address can be taken over (refused at first wherever there are real nodes)"
     parser.add_argument("--allow-external-ips", action=argparse.BooleanOptionalAction, help=allow)
+
+
+def _add_legacy(parser: argparse.ArgumentParser) -> None:
+    """What Kubernetes had once."""
+    served = "serve the API versions that Kubernetes has retired, too: extensions/v1beta1, apps/v1beta1 and the like (not served at first)"
+    parser.add_argument("--legacy-apis", action=argparse.BooleanOptionalAction, help=served)
+    enforced = "have PodSecurityPolicies decide which pods may be; takes --legacy-apis (they decide nothing at first)"
+    parser.add_argument("--enable-pod-security-policy", action=argparse.BooleanOptionalAction, help=enforced)
 
 
 def _add_access(parser: argparse.ArgumentParser) -> None:
@@ -173,6 +182,7 @@ def _add_daemons(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     server.add_argument("--pod-cidr")
     _add_patience(server)
     _add_exposure(server)
+    _add_legacy(server)
     _add_access(server)
     server.add_argument("--keep-routes", action="store_true", help="give this host routes to the pods of machines that joined")
     server.add_argument("--bridged-cidr", default="", help="network of the nodes behind this host's bridge")

@@ -197,9 +197,12 @@ class InProcess:
 
 
 @asynccontextmanager
-async def in_process(pki: Pki, log: Log | None = None, index: Mvcc | None = None, legacy_apis: bool = False) -> AsyncIterator[InProcess]:
+async def in_process(
+    pki: Pki, log: Log | None = None, index: Mvcc | None = None, legacy_apis: bool = False, pod_security_policy: bool = False,
+) -> AsyncIterator[InProcess]:
     """A started server without listening sockets, controllers and scheduler."""
-    assembly = Assembly(Store(log or MemoryLog(), index), Options(pki, TOKENS, "127.0.0.1:6443", "10.96.0.0/16", legacy_apis=legacy_apis))
+    options = Options(pki, TOKENS, "127.0.0.1:6443", "10.96.0.0/16", legacy_apis=legacy_apis, pod_security_policy=pod_security_policy)
+    assembly = Assembly(Store(log or MemoryLog(), index), options)
     await assembly.start()
     assembly.is_ready = True
     await assembly.reader.appears(frontproxy.CONFIG_MAPS, frontproxy.NAMESPACE, frontproxy.NAME, 10)  # or it moves the revision some time

@@ -1,21 +1,21 @@
 """What a cluster begins with: system namespaces, priority classes, the roles of RBAC, priority and fairness, APIServices. Written where missing."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from datetime import datetime
 from typing import Any
 
 import orjson
 
 from tiffin.api.kind import Context
-from tiffin.apiserver.aggregation.priorities import built_in
+from tiffin.apiserver.aggregation.priorities import AUTO_MANAGED, built_in
 from tiffin.apiserver.authz.bootstrap import bootstrap_objects, reconcile
 from tiffin.apiserver.flowcontrol.bootstrap import bootstrap_objects as flow_objects
 from tiffin.apiserver.ordering import ordered
 from tiffin.apiserver.ports import Reader
 from tiffin.apiserver.registry import Registry, Served
 from tiffin.apiserver.writes import new_uid
-from tiffin.machinery.object import Object, Resource, key_of
+from tiffin.machinery.object import Key, Object, Resource, dig, key_of, labels_of
 from tiffin.machinery.timestamps import format_time
 from tiffin.store.store import Store, Write
 
@@ -47,10 +47,18 @@ async def bootstrap(store: Store, reader: Reader, registry: Registry, extra: Ite
         target = served[obj["apiVersion"], obj["kind"]]
         if store.newest(target.storage, key_of(obj)) is None:
             writes.append(new_write(target, obj, now))
+    writes += _stale_api_services(store, served["apiregistration.k8s.io/v1", "APIService"], {key_of(obj) for obj in api_services})
     for resource, obj, stored in reconcile(reader, _latest(roles)):
         writes.append(_role(served_for(registry, resource), obj, stored, now))
     if writes:
         await store.commit(*writes)
+
+
+def _stale_api_services(store: Store, served: Served, known: Set[Key]) -> list[Write]:
+    """Takes away what stands for versions that a server has served here before, and this one does not."""
+    entries = [entry for entry in store.entries(served.storage) if entry.key not in known]
+    stale = [entry for entry in entries if labels_of(entry.object).get(AUTO_MANAGED) == "onstart" and not dig(entry.object, "spec", "service")]
+    return [Write(served.storage, entry.key, None, entry.revision) for entry in stale]
 
 
 def _latest(objects: Iterable[Object]) -> list[Object]:

@@ -90,6 +90,8 @@ class Options:
     """Issuers of tokens beside this server, and where anonymous requests are welcome."""
     legacy_apis: bool = False
     """Whether the versions that Kubernetes has retired are served beside the current ones."""
+    pod_security_policy: bool = False
+    """Whether PodSecurityPolicies, which are among them, decide on pods."""
 
 
 class Assembly:
@@ -125,7 +127,8 @@ class Assembly:
         tolerations = DefaultTolerationSeconds(*self.options.toleration_seconds)
         admission = default_admission(
             self.reader, self.authorizer, self.registry, self.webhooks, self._charge, random_suffix, tolerations=tolerations,
-            allow_external_ips=self.options.allow_external_ips, pod_security=self.options.pod_security)
+            allow_external_ips=self.options.allow_external_ips, pod_security=self.options.pod_security,
+            pod_security_policy=self.options.legacy_apis and self.options.pod_security_policy)
         writes = Writes(self.store, admission, {SERVICES: ServiceAllocator(self.store, self.options.service_cidr, new_uid)})
         resources = Resources(self.registry, Reads(self.store), writes, Watches(self.store))
         self._install_handlers(resources, writes)

@@ -119,7 +119,7 @@ def _asked(options: argparse.Namespace) -> up.Options:
         options.nodes, options.simulated, options.store, options.port, options.node_monitor_grace_period,
         options.default_not_ready_toleration_seconds, options.default_unreachable_toleration_seconds,
         options.allow_external_ips, options.load_balancer_address, up.parse_listen(options.listen),
-        accessfiles.asked(options),
+        accessfiles.asked(options), options.legacy_apis, options.enable_pod_security_policy,
     )
 
 
@@ -312,6 +312,8 @@ def _server(layout: Layout, options: argparse.Namespace) -> int:
         not_ready_toleration=_or(options.default_not_ready_toleration_seconds, TOLERATION_SECONDS),
         unreachable_toleration=_or(options.default_unreachable_toleration_seconds, TOLERATION_SECONDS),
         allow_external_ips=bool(options.allow_external_ips),
+        legacy_apis=bool(options.legacy_apis),
+        pod_security_policy=bool(options.enable_pod_security_policy),
         load_balancer_addresses=tuple(filter(None, (LOAD_BALANCER_ADDRESSES if options.load_balancer_address is None else options.load_balancer_address).split(","))),
         keep_routes=options.keep_routes,
         bridged_cidr=options.bridged_cidr,

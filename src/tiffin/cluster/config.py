@@ -54,6 +54,10 @@ class ServerConfig:
     """Seconds that pods which say nothing of it stay on a node that is not ready, or unreachable."""
     allow_external_ips: bool = False
     """Whether Services may name external IPs: who may, can take over other people's traffic (CVE-2020-8554)."""
+    legacy_apis: bool = False
+    """Whether the API versions that Kubernetes has retired are served, too."""
+    pod_security_policy: bool = False
+    """Whether PodSecurityPolicies are enforced; they exist with `legacy_apis` only."""
     load_balancer_addresses: tuple[str, ...] = tuple(LOAD_BALANCER_ADDRESSES.split(","))
     """Where the ports of Services of type LoadBalancer are opened on this machine; none: such Services stay pending."""
     keep_routes: bool = False

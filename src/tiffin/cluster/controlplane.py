@@ -84,7 +84,7 @@ async def serve(config: ServerConfig) -> None:
         pki, list(token_lines(config.admin_token_file)), f"{config.advertise_address}:{config.port}", config.service_cidr,
         log_requests=config.request_log, auditor=config.access.auditor(config.data_dir), authentication=config.access.authentication(DEFAULT_ISSUER),
         allow_external_ips=config.allow_external_ips, toleration_seconds=(config.not_ready_toleration, config.unreachable_toleration),
-        pod_security=config.access.pod_security())
+        pod_security=config.access.pod_security(), legacy_apis=config.legacy_apis, pod_security_policy=config.pod_security_policy)
     assembly = Assembly(store, options)
     controllers = controllers_for(config, pki, assembly)
     try:

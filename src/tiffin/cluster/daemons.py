@@ -44,7 +44,7 @@ def expected(layout: Layout, state: ClusterState) -> list[Daemon]:
 def server_command(layout: Layout, state: ClusterState, ranges: Ranges | None) -> list[str]:
     addresses = ["127.0.0.1", *([ranges.gateway] if ranges else []), *present(state.listen)]
     arguments = ["server", "--name", layout.name, "--data-dir", str(layout.data_dir), "--store", state.store, "--port", str(state.port)]
-    return tiffin_command(*arguments, "--bind", ",".join(addresses), "--pod-cidr", state.pod_cidr, *_patience(state), *_exposure(state), *_joining(state), *state.access_files)
+    return tiffin_command(*arguments, "--bind", ",".join(addresses), "--pod-cidr", state.pod_cidr, *_patience(state), *_exposure(state), *_legacy(state), *_joining(state), *state.access_files)
 
 
 def agent_command(node: NodeLayout, state: ClusterState, ranges: Ranges) -> list[str]:
@@ -101,6 +101,12 @@ def _exposure(state: ClusterState) -> list[str]:
     """How Services are reached from outside."""
     allowed = ["--allow-external-ips"] if state.external_ips_allowed else []
     return [*allowed, "--load-balancer-address", state.load_balancer_addresses]
+
+
+def _legacy(state: ClusterState) -> list[str]:
+    """What Kubernetes had once."""
+    flags = {"--legacy-apis": state.legacy_apis, "--enable-pod-security-policy": state.pod_security_policy}
+    return [flag for flag, wanted in flags.items() if wanted]
 
 
 def _joining(state: ClusterState) -> list[str]:

@@ -47,6 +47,10 @@ class ClusterState:
     """Whether Services may have externalIPs; None where nothing was said: then only while no real node carries traffic."""
     load_balancer_addresses: str = LOAD_BALANCER_ADDRESSES
     """Separated by commas."""
+    legacy_apis: bool = False
+    """Whether the API versions that Kubernetes has retired are served, too."""
+    pod_security_policy: bool = False
+    """Whether PodSecurityPolicies are enforced."""
     listen: tuple[str, ...] = ()
     """Addresses of this machine on which other machines reach the API server."""
     access_files: tuple[str, ...] = ()

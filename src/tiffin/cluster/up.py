@@ -45,7 +45,7 @@ _SERVER_SECONDS = 30.0
 DEFAULTS = ClusterState(name="tiffin", port=6443, nodes=(1,), simulated=0, store="sqlite")
 _TAKEN_OVER = (
     "simulated", "store", "port", "node_monitor_grace", "not_ready_toleration", "unreachable_toleration", "allow_external_ips",
-    "load_balancer_addresses", "listen",
+    "load_balancer_addresses", "listen", "legacy_apis", "pod_security_policy",
 )  # fmt: skip
 
 
@@ -76,6 +76,8 @@ class Options:
     load_balancer_addresses: str | None = None
     listen: tuple[str, ...] | None = None
     access_files: tuple[str, ...] = ()
+    legacy_apis: bool | None = None
+    pod_security_policy: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ def settle(layout: Layout, options: Options) -> ClusterState:
     if state.store != before.store and layout.state_file.exists():
         what = f"the cluster keeps its objects in {before.store}, and they cannot be moved to {state.store}"
         _refuse([Problem(what, f"tiffin down --purge --name {layout.name}    # throws its objects away")])
+    if state.pod_security_policy and not state.legacy_apis:
+        _refuse([Problem("PodSecurityPolicies are served with the retired APIs only", "tiffin up --legacy-apis --enable-pod-security-policy")])
     return checked(layout, state, ours=daemons.server(layout).pid() is not None and before.port == state.port)
 
 

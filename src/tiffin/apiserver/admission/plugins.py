@@ -34,7 +34,7 @@ from tiffin.apiserver.webhooks.client import WebhookClient
 def default_plugins(
     reader: Reader, authorizer: Authorizer, registry: Registry, webhooks: WebhookClient, charge: Charge, suffix: Callable[[], str], *,
     allow_external_ips: bool, tolerations: DefaultTolerationSeconds | None = None,
-    pod_security: PodSecurityConfiguration = PRIVILEGED_BY_DEFAULT,
+    pod_security: PodSecurityConfiguration = PRIVILEGED_BY_DEFAULT, pod_security_policy: bool = False,
 ) -> list[Plugin]:
     """The plugins of a server. `charge` stores a charged quota; `suffix` gives the random end of generated volume names."""
     equivalents = Equivalents(registry)
@@ -57,6 +57,7 @@ def default_plugins(
         DefaultIngressClass(reader),
         *([] if allow_external_ips else [DenyServiceExternalIPs()]),
         PodTopologyLabels(reader),
+        *(_retired(reader, authorizer) if pod_security_policy else []),
         MutatingPolicies(reader, equivalents, authorizer.authorize),
         MutatingWebhooks(reader, equivalents, webhooks, authorizer.authorize),
         EscalationCheck(authorizer),
@@ -68,12 +69,19 @@ def default_plugins(
     ]
 
 
+def _retired(reader: Reader, authorizer: Authorizer) -> list[Plugin]:
+    """The plugin that Kubernetes has given up, loaded where it is asked for."""
+    from tiffin.apiserver.admission.podsecuritypolicy.plugin import PodSecurityPolicy
+
+    return [PodSecurityPolicy(reader, authorizer.authorize)]
+
+
 def default_admission(
     reader: Reader, authorizer: Authorizer, registry: Registry, webhooks: WebhookClient, charge: Charge, suffix: Callable[[], str], *,
     allow_external_ips: bool = True, tolerations: DefaultTolerationSeconds | None = None,
-    pod_security: PodSecurityConfiguration = PRIVILEGED_BY_DEFAULT,
+    pod_security: PodSecurityConfiguration = PRIVILEGED_BY_DEFAULT, pod_security_policy: bool = False,
 ) -> Admission:
     """The chain of `default_plugins`. Like Kubernetes it allows external IPs unless told otherwise."""
     return Admission(default_plugins(
         reader, authorizer, registry, webhooks, charge, suffix, allow_external_ips=allow_external_ips, tolerations=tolerations,
-        pod_security=pod_security))
+        pod_security=pod_security, pod_security_policy=pod_security_policy))
