@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tiffin.client.memory import MemoryClient
+from tiffin.cluster import forwarding
 from tiffin.cluster.balancing import Slot, plan
 from tiffin.cluster.loadbalancer import FINALIZER, NODES, SERVICES, SLICES, LoadBalancer
 from tiffin.cluster.portholder import holder
@@ -175,6 +176,25 @@ async def test_source_ranges(ranges: list[str], admitted: bool) -> None:
         except ConnectionError:
             answer = b""
         assert answer == (b"HELLO" if admitted else b"")
+
+
+async def test_attack_19_so_many_connections_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forwarding, "MAX_CONNECTIONS", 2)
+    async with stage() as rig:
+        rig.client.put(SERVICES, service("web", rig.port))
+        await rig.until(lambda: bool(rig.ingress()))
+        silent = [await asyncio.open_connection("127.0.0.1", rig.port) for _ in range(2)]
+        with pytest.raises(ConnectionError):
+            assert await rig.ask() == b""
+            raise ConnectionResetError("turned away without a word")
+        for _, writer in silent:
+            writer.close()
+        answer = b""
+        while answer != b"HELLO":
+            try:
+                answer = await rig.ask()
+            except ConnectionError:
+                continue
 
 
 async def test_a_taken_port_keeps_the_service_waiting_until_it_is_free() -> None:

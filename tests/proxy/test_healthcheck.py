@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from tiffin.machinery.object import Key
+from tiffin.proxy import healthcheck
 from tiffin.proxy.healthcheck import Health, HealthPorts
 
 
@@ -64,5 +65,22 @@ async def test_nonsense_harms_nobody(nonsense: bytes) -> None:
     except ConnectionResetError:
         assert nonsense  # what was not read is answered like this
     writer.close()
+    assert (await ask(port))[0] == "HTTP/1.1 200 OK"
+    await ports.close()
+
+
+async def test_attack_19_callers_who_say_nothing_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(healthcheck, "MOST_CALLERS", 3)
+    ports, port = HealthPorts(), free_port()
+    await ports.update({port: Health(Key("default", "web"), 1)})
+    silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    assert await reader.read() == b""  # turned away, at once
+    for _, each in (*silent, (reader, writer)):
+        each.close()
+        await each.wait_closed()
+    async with asyncio.timeout(5):
+        while ports._callers:
+            await asyncio.sleep(0)
     assert (await ask(port))[0] == "HTTP/1.1 200 OK"
     await ports.close()

@@ -15,7 +15,8 @@ from tiffin.cluster.balancing import Route, Slot
 
 DRAIN, CONNECT, IDLE = 30.0, 3.0, 60.0
 """Seconds: for connections of a closed port, for a node to take a connection, for a UDP client to be forgotten."""
-MAX_CLIENTS = 4096
+MAX_CLIENTS, MAX_CONNECTIONS = 4096, 4096
+"""Of one UDP port and of one TCP port: those who come must not take every file descriptor of the API server's process."""
 CHUNK = 1 << 16
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
@@ -111,7 +112,7 @@ class TcpForwarder:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = writer.get_extra_info("peername")[0]
-        if not self._chooser.admits(client):
+        if len(self._running) > MAX_CONNECTIONS or not self._chooser.admits(client):
             writer.transport.abort()
             return
         for node in self._chooser.nodes(client):

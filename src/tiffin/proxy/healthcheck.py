@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 _REQUEST_SECONDS = 5.0
 _REQUEST_BYTES = 8192
+MOST_CALLERS = 64
+"""Connections of all ports together; whoever comes beyond is turned away, for anybody may come."""
 
 
 class Health(NamedTuple):
@@ -32,6 +34,7 @@ class HealthPorts:
         self._health: dict[int, Health] = {}
         self._servers: dict[int, asyncio.Server] = {}
         self._failed: set[int] = set()
+        self._callers = 0
 
     async def update(self, wanted: Mapping[int, Health]) -> None:
         """From now on these ports answer. A port that cannot be had is told of once and tried again at the next update."""
@@ -52,7 +55,10 @@ class HealthPorts:
         await self.update({})
 
     async def _serve(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._callers += 1
         try:
+            if self._callers > MOST_CALLERS:
+                return
             async with asyncio.timeout(_REQUEST_SECONDS):
                 await reader.readuntil(b"\r\n\r\n")
                 if health := self._health.get(port):
@@ -61,6 +67,7 @@ class HealthPorts:
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             log.debug("a load balancer went away, or asked in no words we know")
         finally:
+            self._callers -= 1
             writer.close()
 
 
