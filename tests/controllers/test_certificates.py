@@ -37,7 +37,9 @@ def sign(pem: bytes, usages: Sequence[str], life: timedelta) -> bytes:
     return orjson.dumps({"usages": list(usages), "seconds": life.total_seconds()})
 
 
-CONFIG = Config(read_request=read, sign_certificate=sign, certificate_end=lambda pem: datetime(2026, 1, 1, 0, 30, tzinfo=UTC))
+CONFIG = Config(
+    read_request=read, sign_certificate=sign, certificate_end=lambda pem: datetime(2026, 1, 1, 0, 30, tzinfo=UTC),
+    server_hosts=frozenset(("10.199.0.1", "127.0.0.1", "kubernetes", "kubernetes.default.svc", "localhost")))
 
 
 def request(asked: Any, signer: str = "kube-apiserver-client-kubelet", usages: Sequence[str] = CLIENT, who: Any = BOOTSTRAPPER, **more: Any) -> Object:
@@ -124,6 +126,35 @@ async def test_a_node_serves_only_under_its_own_names(asked: Any, who: Any, is_a
         addresses = [{"type": "InternalIP", "address": "10.0.0.1"}, {"type": "Hostname", "address": "n.lan"}]
         await c.create(NODES, made(NODES, "n", namespace="", status={"addresses": addresses}))
         assert decision(c) == (APPROVED if is_approved else ("", ""))
+
+
+TAKEN: list[dict[str, list[str]]] = [
+    *({"dns_names": [name]} for name in ("kubernetes", "kubernetes.default.svc", "localhost", "a.localhost", "hook.default.svc", "hook.default.svc.cluster.local", "*.lan", "other",
+                                         "KUBERNETES", "kubernetes.")),
+    *({"addresses": [address]} for address in ("10.199.0.1", "::ffff:10.199.0.1", "127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254", "0.0.0.0", "10.0.0.2", "224.0.0.1")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", TAKEN)
+async def test_a_node_that_says_it_has_what_is_others_gets_no_certificate_for_it(asked: dict[str, list[str]]) -> None:
+    """A node writes its own addresses: with the API server's or a Service's it could pass for them."""
+    claimed = [*asked.get("dns_names", []), *asked.get("addresses", [])][0]
+    async with Approvers() as c:
+        other = [{"type": "InternalIP", "address": "10.0.0.2"}]
+        await c.create(NODES, made(NODES, "other", namespace="", status={"addresses": other}))
+        type = "Hostname" if "dns_names" in asked else "InternalIP"
+        await c.create(NODES, made(NODES, "n", namespace="", status={"addresses": [{"type": type, "address": claimed}]}))
+        await c.create(CERTIFICATE_REQUESTS, request(NODE | asked, "kubelet-serving", SERVING, ITSELF))
+        assert decision(c) == ("", "")
+
+
+async def test_a_node_of_a_servers_name_gets_no_certificate_for_it() -> None:
+    async with Approvers() as c:
+        name = "kubernetes.default.svc"
+        await c.create(NODES, made(NODES, name, namespace="", status={"addresses": []}))
+        asked = {"common_name": f"system:node:{name}", "organizations": ["system:nodes"], "dns_names": [name]}
+        await c.create(CERTIFICATE_REQUESTS, request(asked, "kubelet-serving", SERVING, {"username": f"system:node:{name}", "groups": ["system:nodes"]}))
+        assert decision(c) == ("", "")
 
 
 @pytest.mark.parametrize(

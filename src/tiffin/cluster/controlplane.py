@@ -58,7 +58,8 @@ def controllers_for(config: ServerConfig, pki: Pki, assembly: Assembly) -> list[
         cluster_cidr=config.pod_cidr, node_cidr_mask_size=config.node_cidr_mask_size,
         service_cidr=config.service_cidr, api_address=config.advertise_address, api_port=config.port,
         node_monitor_grace=timedelta(seconds=config.node_monitor_grace),
-        read_request=signing.read_request, sign_certificate=signing.signer(pki), certificate_end=signing.certificate_end)))
+        server_hosts=frozenset((*server_hosts(config), config.advertise_address)), read_request=signing.read_request, sign_certificate=signing.signer(pki),
+        certificate_end=signing.certificate_end)))
 
 
 def controller_roles(controllers: list[Controller]) -> list[Object]:

@@ -12,7 +12,7 @@ from tiffin.net.pki import InvalidRequest, Pki, parse_request, subject
 
 
 def read_request(pem: bytes) -> Asked:
-    """Subject and alternative names of a PKCS #10 request. Raises `Unreadable`."""
+    """Subject and alternative names of a PKCS #10 request. Raises `Unreadable`, also for kinds of names that no signer's rules speak of."""
     from cryptography import x509
 
     try:
@@ -26,6 +26,10 @@ def read_request(pem: bytes) -> Asked:
         return Asked(common_name, organizations)
     except ValueError as error:
         raise Unreadable(str(error)) from error
+
+    known = (x509.DNSName, x509.IPAddress, x509.RFC822Name, x509.UniformResourceIdentifier)
+    if unknown := [type(name).__name__ for name in names if not isinstance(name, known)]:
+        raise Unreadable(f"alternative names of type {unknown[0]} are not signed")
 
     def of(kind: type[x509.GeneralName]) -> tuple[str, ...]:
         return tuple(str(name.value) for name in names if isinstance(name, kind))

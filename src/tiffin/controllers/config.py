@@ -34,6 +34,8 @@ class Config:
     read_request: ReadRequest = nothing_read
     sign_certificate: Callable[[bytes, Sequence[str], timedelta], bytes] = signs_nothing
     """The certificate (PEM) for a request (PEM), usages as in a CertificateSigningRequest, and how long it is good for."""
+    server_hosts: frozenset[str] = frozenset()
+    """The names and addresses of the API server's own certificate."""
     certificate_end: Callable[[bytes], datetime] = ends_never
     """When a certificate (PEM) ends."""
     service_cidr: str = ""
