@@ -136,6 +136,10 @@ class Assembly:
         return resources
 
     def _install_handlers(self, resources: Resources, writes: Writes) -> None:
+        if self.options.legacy_apis:
+            from tiffin.apiserver.rollback import Rollback
+
+            resources.subresources["rollback"] = Rollback(writes).handle
         pods, budgets = self.registry.lookup(*PODS), self.registry.lookup(*BUDGETS)
         assert pods is not None and budgets is not None
         pod_verbs = PodVerbs(writes, pods, budgets)

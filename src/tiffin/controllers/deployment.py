@@ -19,6 +19,7 @@ from itertools import chain
 from tiffin.controllers import deploymentstatus as ds
 from tiffin.controllers import rollout as r
 from tiffin.controllers.config import Config
+from tiffin.controllers.deploymentrollback import rolled_back, wants_back
 from tiffin.controllers.owners import claim, controller_reference, orphan_index, owner_keys
 from tiffin.controllers.pods import condition, is_finished
 from tiffin.controllers.resources import DEPLOYMENTS, EVENTS_RULE, PODS, REPLICA_SETS
@@ -67,6 +68,8 @@ def reconcile(key: Key, view: View, now: datetime) -> Changes:
         warning = "This deployment is selecting all pods. A non-empty selector is required."
         return Changes((RecordEvent(deployment, "Warning", "SelectingAll", warning), *_observed(deployment)))
     claimed = claim(REPLICA_SETS, deployment, selector(deployment), view)
+    if wants_back(deployment) and not is_deleting(deployment) and not dig(deployment, "spec", "paused"):
+        return Changes([*claimed.patches, *rolled_back(deployment, claimed.objects)])
     draft = Draft(deployment, claimed.objects, view, now)
     draft.step()
     wait = ds.until_deadline(draft.deployment, draft.deployment["status"], now)
