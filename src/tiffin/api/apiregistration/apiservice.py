@@ -9,10 +9,12 @@ from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import creates_with_status, keep, keep_metadata, updates_spec
 from tiffin.machinery import names
-from tiffin.machinery.field import FieldError, invalid, required
+from tiffin.machinery.field import FieldError, invalid, not_supported, required
 from tiffin.machinery.object import Object, dig, name_of
 from tiffin.machinery.table import age, name
 from tiffin.machinery.validation import path_segment_name
+
+_STATES = ("True", "False", "Unknown")
 
 
 def default(obj: Object) -> None:
@@ -66,6 +68,13 @@ def validate_update(new: Object, old: Object, context: Context) -> list[FieldErr
     return validate(new, context)
 
 
+def validate_status(new: Object, old: Object, context: Context) -> list[FieldError]:
+    return [
+        not_supported(f"status.conditions[{index}].status", condition.get("status") or "", _STATES)
+        for index, condition in enumerate(dig(new, "status", "conditions", default=[])) if condition.get("status") not in _STATES
+    ]
+
+
 def available_text(obj: Object) -> str:
     """`True`, or `False (Reason)`; `Unknown` before anyone looked."""
     for condition in dig(obj, "status", "conditions", default=[]):
@@ -91,7 +100,7 @@ KIND = Kind(
     namespaced=False,
     categories=("api-extensions",),
     subresources=(
-        Subresource("status", updates_object=True, prepare=prepare_status),
+        Subresource("status", updates_object=True, prepare=prepare_status, validate=validate_status),
     ),
     unconditional_update=False,
     default=default,

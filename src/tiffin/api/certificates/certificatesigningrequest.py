@@ -6,16 +6,16 @@ through `/approval` only, exclude each other and stay; the certificate comes thr
 from __future__ import annotations
 
 import base64
-import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from tiffin.api.checks import named, not_supported
+from tiffin.api.certificates.pem import certificates_fault, request_fault
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import keep
 from tiffin.machinery import names
-from tiffin.machinery.field import FieldError, duplicate, forbidden, invalid, required
+from tiffin.machinery.field import FieldError, duplicate, forbidden, invalid, not_supported, quoted, required, too_long
 from tiffin.machinery.object import Object, dig
 from tiffin.machinery.table import NONE, age, name
 from tiffin.machinery.timestamps import format_time, human_duration
@@ -30,9 +30,8 @@ USAGES = (
     "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel", "ipsec user", "key agreement",
     "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime", "server auth", "signing", "timestamping",
 )
-_PEM_REQUEST, _PEM_CERTIFICATE = (
-    re.compile(rb"^-----BEGIN %b-----\s[A-Za-z0-9+/=\s]+^-----END %b-----\s*$" % (block, block), re.MULTILINE)
-    for block in (b"CERTIFICATE REQUEST", b"CERTIFICATE"))
+LONGEST_DOMAIN, LONGEST_SIGNER = 253, 253 + 253 + 63 + 2
+_STATES = ("False", "True", "Unknown")
 _IDENTITY = ("username", "uid", "groups", "extra")
 
 
@@ -84,17 +83,16 @@ def _date_conditions(status: Object, old: Object, context: Context) -> None:
 def validate(obj: Object, context: Context) -> list[FieldError]:
     spec = obj.get("spec") or {}
     errors: list[FieldError] = []
-    if not _PEM_REQUEST.search(base64.b64decode(spec.get("request") or "")):
-        errors.append(invalid("spec.request", spec.get("request") or None, "PEM block type must be CERTIFICATE REQUEST"))
+    fault = request_fault(base64.b64decode(spec.get("request") or ""))
+    if fault:
+        errors.append(invalid("spec.request", spec.get("request") or None, fault))
     usages = spec.get("usages") or []
     retired = context.api_version == RETIRED
     if not usages:
         errors.append(required("spec.usages"))
-    for index, usage in enumerate(() if retired else usages):
-        if usage not in USAGES:
-            errors.append(not_supported(f"spec.usages[{index}]", usage, USAGES))
-        elif usage in usages[:index]:
-            errors.append(duplicate(f"spec.usages[{index}]", usage))
+    if not retired:
+        errors += [not_supported(f"spec.usages[{i}]", usage, USAGES) for i, usage in enumerate(usages) if usage not in USAGES]
+        errors += [duplicate(f"spec.usages[{i}]", usage) for i, usage in enumerate(usages) if usage in usages[:i]]
     if not retired or spec.get("signerName") != LEGACY_SIGNER:
         errors += _signer_errors(spec.get("signerName") or "", "spec.signerName")
     seconds = spec.get("expirationSeconds")
@@ -109,9 +107,23 @@ def _signer_errors(signer: str, path: str) -> list[FieldError]:
         return [required(path)]
     if signer == LEGACY_SIGNER:
         return [invalid(path, signer, "the legacy signerName is not allowed via this API version")]
-    if "/" not in signer:
+    domain, slash, rest = signer.partition("/")
+    if not slash or "/" in rest:
         return [invalid(path, signer, "must be a fully qualified domain and path of the form 'example.com/signer-name'")]
-    return named(signer, path, names.is_domain_prefixed_path)
+    errors = [too_long(path, LONGEST_DOMAIN)] if len(domain.encode()) > LONGEST_DOMAIN else []
+    errors += _label_errors(domain, path, names.is_dns1123_label)
+    if "." not in domain:
+        errors.append(invalid(path, domain, "should be a domain with at least two segments separated by dots"))
+    errors += _label_errors(rest, path, names.is_dns1123_subdomain)
+    return errors + ([too_long(path, LONGEST_SIGNER)] if len(signer.encode()) > LONGEST_SIGNER else [])
+
+
+def _label_errors(part: str, path: str, check: Callable[[str], list[str]]) -> list[FieldError]:
+    """The complaints of the first label of a part that has any."""
+    for label in part.split("."):
+        if complaints := check(label):
+            return [invalid(path, part, f"validating label {quoted(label)}: {complaint}") for complaint in complaints]
+    return []
 
 
 def _status_errors(status: dict[str, Any]) -> list[FieldError]:
@@ -124,30 +136,40 @@ def _status_errors(status: dict[str, Any]) -> list[FieldError]:
             errors.append(required(f"{path}.type"))
         if not state:
             errors.append(required(f"{path}.status"))
-        elif kinds[index] in (APPROVED, DENIED, FAILED) and state != "True":
-            errors.append(not_supported(f"{path}.status", state, ("True",)))
+        elif state not in (allowed := ("True",) if kinds[index] in (APPROVED, DENIED, FAILED) else _STATES):
+            errors.append(not_supported(f"{path}.status", state, allowed))
         if kinds[index] and kinds[index] in kinds[:index]:
             errors.append(duplicate(f"{path}.type", kinds[index]))
     if APPROVED in kinds and DENIED in kinds:
         second = DENIED if kinds.index(DENIED) > kinds.index(APPROVED) else APPROVED
         errors.append(invalid("status.conditions", second, "Approved and Denied conditions are mutually exclusive"))
-    if certificate and not _PEM_CERTIFICATE.search(base64.b64decode(certificate)):
-        errors.append(invalid("status.certificate", "<certificate data>", "must contain at least one CERTIFICATE PEM block"))
-    return errors
+    fault = certificates_fault(base64.b64decode(certificate)) if certificate else ""
+    return [*errors, invalid("status.certificate", "<certificate data>", fault)] if fault else errors
 
 
 def _change_errors(new: Object, old: Object, may_decide: bool) -> list[FieldError]:
-    after, before = ({c.get("type") for c in dig(obj, "status", "conditions", default=[])} for obj in (new, old))
-    errors = []
-    for kind in (APPROVED, DENIED, FAILED):
-        if kind in before and kind not in after:
-            errors.append(forbidden("status.conditions", f'updates may not remove a condition of type "{kind}"'))
-        if kind != FAILED and not may_decide and kind in after and kind not in before:
+    after, before = (_conditions(obj) for obj in (new, old))
+    errors = [
+        forbidden("status.conditions", f'updates may not remove a condition of type "{kind}"')
+        for kind in (APPROVED, DENIED, FAILED) if len(after.get(kind, ())) < len(before.get(kind, ()))
+    ]
+    for kind in () if may_decide else (APPROVED, DENIED):
+        now, was = after.get(kind, []), before.get(kind, [])
+        if len(now) > len(was):
             errors.append(forbidden("status.conditions", f'updates may not add a condition of type "{kind}"'))
+        elif len(now) == len(was) and now != was:
+            errors.append(forbidden("status.conditions", f'updates may not modify a condition of type "{kind}"'))
     issued = dig(old, "status", "certificate")
     if issued and dig(new, "status", "certificate") != issued:
         errors.append(forbidden("status.certificate", "updates may not modify existing certificate content"))
     return errors
+
+
+def _conditions(obj: Object) -> dict[str, list[Object]]:
+    found: dict[str, list[Object]] = {}
+    for condition in dig(obj, "status", "conditions", default=[]):
+        found.setdefault(condition.get("type") or "", []).append(condition)
+    return found
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:

@@ -10,13 +10,13 @@ from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
 from tiffin.machinery import names
-from tiffin.machinery.field import FieldError, invalid, required
+from tiffin.machinery.field import FieldError, duplicate, forbidden, invalid, required
 from tiffin.machinery.object import Object, dig, name_of
 from tiffin.machinery.table import NONE, age, name
 
 HIGHEST_PRECEDENCE, DEFAULT_PRECEDENCE = 10000, 1000
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch")
-_SUBJECTS = {"User": "user", "Group": "group", "ServiceAccount": "serviceAccount"}
+_SUBJECTS = {"ServiceAccount": "serviceAccount", "User": "user", "Group": "group"}
 
 
 def default(obj: Object) -> None:
@@ -29,7 +29,7 @@ def default(obj: Object) -> None:
 def validate(obj: Object, context: Context) -> list[FieldError]:
     spec = obj.get("spec") or {}
     precedence, method = spec.get("matchingPrecedence") or 0, spec.get("distinguisherMethod")
-    errors = schema_errors(obj)
+    errors: list[FieldError] = []
     if precedence <= 0:
         errors.append(invalid("spec.matchingPrecedence", precedence, "must be a positive value"))
     if precedence > HIGHEST_PRECEDENCE:
@@ -43,7 +43,23 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
     errors += named(level, path, names.is_dns1123_subdomain) if level else [required(path, "must reference a priority level")]
     for index, rule in enumerate(spec.get("rules") or ()):
         errors += _rule_errors(rule, f"spec.rules[{index}]")
+    return errors + schema_errors(obj)
+
+
+def status_errors(status: dict[str, Any], path: str) -> list[FieldError]:
+    """Conditions have types, each once."""
+    kinds = [condition.get("type") or "" for condition in status.get("conditions") or ()]
+    errors: list[FieldError] = []
+    for index, kind in enumerate(kinds):
+        here = f"{path}.conditions[{index}].type"
+        if kind in kinds[:index]:
+            errors.append(duplicate(here, kind))
+        errors += [] if kind else [required(here, "must not be empty")]
     return errors
+
+
+def validate_status(new: Object, old: Object, context: Context) -> list[FieldError]:
+    return status_errors(new.get("status") or {}, "status")
 
 
 def _rule_errors(rule: dict[str, Any], path: str) -> list[FieldError]:
@@ -64,25 +80,25 @@ def _subject_errors(subject: dict[str, Any], path: str) -> list[FieldError]:
     kind = subject.get("kind") or ""
     if kind not in _SUBJECTS:
         return [not_supported(f"{path}.kind", kind, tuple(sorted(_SUBJECTS)))]
-    field = _SUBJECTS[kind]
-    errors: list[FieldError] = []
-    for other, other_field in _SUBJECTS.items():
-        if other != kind and subject.get(other_field) is not None:
-            words = f"Forbidden: {other_field} is forbidden when subject kind is not '{other}'"
-            errors.append(FieldError("FieldValueForbidden", f"{path}.{other_field}", words))
-    given = subject.get(field)
+    errors = _named_errors(kind, subject.get(_SUBJECTS[kind]), f"{path}.{_SUBJECTS[kind]}")
+    return errors + [
+        forbidden(f"{path}.{field}", f"{field} is forbidden when subject kind is not '{other}'")
+        for other, field in _SUBJECTS.items() if other != kind and subject.get(field) is not None
+    ]
+
+
+def _named_errors(kind: str, given: dict[str, Any] | None, path: str) -> list[FieldError]:
+    """The user, group or service account of a subject."""
     if given is None:
-        return [*errors, required(f"{path}.{field}", f"{field} is required when subject kind is '{kind}'")]
+        return [required(path, f"{_SUBJECTS[kind]} is required when subject kind is '{kind}'")]
     if kind != "ServiceAccount":
-        return errors + needed(given.get("name"), f"{path}.{field}.name")
-    if not given.get("name"):
-        errors.append(required(f"{path}.{field}.name"))
-    elif given["name"] != "*":
-        errors += named(given["name"], f"{path}.{field}.name", names.is_dns1123_subdomain)
+        return needed(given.get("name"), f"{path}.name")
+    errors = needed(given.get("name"), f"{path}.name")
+    if given.get("name") not in (None, "", "*"):
+        errors += named(given["name"], f"{path}.name", names.is_dns1123_subdomain)
     space = given.get("namespace")
-    where = f"{path}.{field}.namespace"
-    return errors + (named(space, where, names.is_dns1123_label) if space else [
-        required(where, "must specify namespace for service account")])
+    return errors + (named(space, f"{path}.namespace", names.is_dns1123_label) if space else [
+        required(f"{path}.namespace", "must specify namespace for service account")])
 
 
 def _wildcard(values: list[str], path: str, words: str) -> list[FieldError]:
@@ -114,7 +130,11 @@ def _resource_errors(rule: dict[str, Any], path: str) -> list[FieldError]:
     elif "*" in spaces:
         errors += _wildcard(spaces, f"{path}.namespaces", "namespaces")
     else:
-        errors += [error for i, space in enumerate(spaces) for error in named(space, f"{path}.namespaces[{i}]", names.is_dns1123_label)]
+        words = "each member of this list must be '*' or a DNS-1123 label; "
+        errors += [
+            invalid(f"{path}.namespaces[{i}]", space, words + complaint)
+            for i, space in enumerate(spaces) for complaint in names.is_dns1123_label(space)
+        ]
     return errors
 
 
@@ -125,9 +145,22 @@ def _path_errors(rule: dict[str, Any], path: str) -> list[FieldError]:
         return [*errors, required(f"{path}.nonResourceURLs", "nonResourceURLs must contain at least one value")]
     if "*" in urls:
         return errors + _wildcard(urls, f"{path}.nonResourceURLs", "non-resource URLs")
-    return errors + [
-        invalid(f"{path}.nonResourceURLs[{i}]", url, "must start with slash") for i, url in enumerate(urls) if not url.startswith("/")
-    ]
+    faults = ((f"{path}.nonResourceURLs[{i}]", url, _url_fault(url)) for i, url in enumerate(urls))
+    return errors + [invalid(where, url, fault) for where, url, fault in faults if fault]
+
+
+def _url_fault(url: str) -> str:
+    """What is wrong with a path, the first thing only; empty when nothing is."""
+    stars = url.count("*")
+    if not url:
+        return "must not be empty"
+    if not url.startswith("/"):
+        return "must start with slash"
+    if " " in url:
+        return "must not contain white-space"
+    if "//" in url:
+        return "must not contain double slash"
+    return "wildcard can only do suffix matching" if stars > 1 or (stars and not url.endswith("/*")) else ""
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
@@ -154,7 +187,7 @@ KIND = Kind(
     singular="flowschema",
     namespaced=False,
     subresources=(
-        Subresource("status", updates_object=True, prepare=updates_status()),
+        Subresource("status", updates_object=True, prepare=updates_status(), validate=validate_status),
     ),
     default=default,
     prepare_for_create=creates_with_status(),

@@ -1,10 +1,12 @@
 """PriorityLevelConfiguration: how much of the server a level may use. Only the level `exempt` is exempt."""
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Any
 
-from tiffin.api.checks import not_negative, one_of
+from tiffin.api.checks import one_of
+from tiffin.api.flowcontrol.flowschema import status_errors
 from tiffin.api.flowcontrol.mandatory import level_errors
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
@@ -15,15 +17,15 @@ from tiffin.machinery.table import NONE, age, name
 
 EXEMPT = "exempt"
 SHARES, QUEUING = 30, {"queues": 64, "handSize": 8, "queueLengthLimit": 50}
-MAX_QUEUES = 10_000_000
+MAX_QUEUES, HASH_BITS = 10_000_000, 60
 
 
 def default(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     obj.setdefault("status", {})
     spec.setdefault("type", "")
-    if spec.get("type") == "Limited":
-        limited = spec.setdefault("limited", {})
+    limited, exempt = spec.get("limited"), spec.get("exempt")
+    if limited is not None:
         if limited.get("nominalConcurrencyShares") is None:
             limited["nominalConcurrencyShares"] = SHARES
         limited.setdefault("lendablePercent", 0)
@@ -32,38 +34,51 @@ def default(obj: Object) -> None:
         queuing = response.get("queuing")
         if queuing is not None:
             response["queuing"] = QUEUING | {field: value for field, value in queuing.items() if value}
-    elif spec.get("type") == "Exempt":
-        exempt = spec.setdefault("exempt", {})
+    if exempt is not None:
         exempt.setdefault("nominalConcurrencyShares", 0)
         exempt.setdefault("lendablePercent", 0)
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
-    return level_errors(obj) + _spec_errors(obj)
+    return _spec_errors(obj) + level_errors(obj)
 
 
 def _spec_errors(obj: Object) -> list[FieldError]:
     spec = obj.get("spec") or {}
     kind, limited = spec.get("type") or "", spec.get("limited")
+    errors: list[FieldError] = []
     if (kind == "Exempt") != (name_of(obj) == EXEMPT):
-        return [invalid("spec.type", kind, "must be 'Exempt' if and only if `name` is 'exempt'")]
+        errors.append(invalid("spec.type", kind, "must be 'Exempt' if and only if `name` is 'exempt'"))
     if kind == "Exempt":
-        return [] if limited is None else [forbidden("spec.limited", "must be nil if the type is not Limited")]
+        exempt = spec.get("exempt") or {}
+        errors += _share_errors(exempt, "spec.exempt") + _lending_errors(exempt, "spec.exempt")
+        return errors if limited is None else [*errors, forbidden("spec.limited", "must be nil if the type is not Limited")]
     if kind != "Limited":
-        return [not_supported("spec.type", kind, ("Exempt", "Limited"))]
-    errors = [] if spec.get("exempt") is None else [forbidden("spec.exempt", "must be nil if the type is Limited")]
+        return [*errors, not_supported("spec.type", kind, ("Exempt", "Limited"))]
+    if spec.get("exempt") is not None:
+        errors.append(forbidden("spec.exempt", "must be nil if the type is Limited"))
     if limited is None:
         return [*errors, required("spec.limited", "must not be empty when type is Limited")]
     return errors + _limited_errors(limited, "spec.limited")
 
 
 def _limited_errors(limited: dict[str, Any], path: str) -> list[FieldError]:
-    errors = not_negative(limited.get("nominalConcurrencyShares"), f"{path}.nominalConcurrencyShares")
-    errors += _response_errors(limited.get("limitResponse") or {}, f"{path}.limitResponse")
-    lendable = limited.get("lendablePercent")
-    if lendable is not None and not 0 <= lendable <= 100:
-        errors.append(invalid(f"{path}.lendablePercent", lendable, "must be between 0 and 100, inclusive"))
-    return errors + not_negative(limited.get("borrowingLimitPercent"), f"{path}.borrowingLimitPercent")
+    errors = _share_errors(limited, path) + _response_errors(limited.get("limitResponse") or {}, f"{path}.limitResponse")
+    errors += _lending_errors(limited, path)
+    borrowed = limited.get("borrowingLimitPercent")
+    if borrowed is not None and borrowed < 0:
+        errors.append(invalid(f"{path}.borrowingLimitPercent", borrowed, "if specified, must be a non-negative integer"))
+    return errors
+
+
+def _share_errors(part: dict[str, Any], path: str) -> list[FieldError]:
+    shares = part.get("nominalConcurrencyShares") or 0
+    return [invalid(f"{path}.nominalConcurrencyShares", shares, "must be a non-negative integer")] if shares < 0 else []
+
+
+def _lending_errors(part: dict[str, Any], path: str) -> list[FieldError]:
+    lent = part.get("lendablePercent") or 0
+    return [] if 0 <= lent <= 100 else [invalid(f"{path}.lendablePercent", lent, "must be between 0 and 100, inclusive")]
 
 
 def _response_errors(response: dict[str, Any], path: str) -> list[FieldError]:
@@ -75,15 +90,33 @@ def _response_errors(response: dict[str, Any], path: str) -> list[FieldError]:
         return one_of(kind, f"{path}.type", ("Queue", "Reject"))
     if queuing is None:
         return [required(f"{path}.queuing", "must not be empty if limited.limitResponse.type is Limited")]
-    errors = [
-        invalid(f"{path}.queuing.{field}", queuing.get(field), "must be positive") for field in QUEUING if (queuing.get(field) or 0) <= 0
-    ]
-    if queuing.get("queues", 0) > MAX_QUEUES:
-        errors.append(invalid(f"{path}.queuing.queues", queuing["queues"], f"must not be greater than {MAX_QUEUES}"))
-    if queuing.get("handSize", 0) > queuing.get("queues", 0):
-        words = f"should not be greater than queues ({queuing.get('queues', 0)})"
-        errors.append(invalid(f"{path}.queuing.handSize", queuing["handSize"], words))
+    return _queuing_errors(queuing, f"{path}.queuing")
+
+
+def _queuing_errors(queuing: dict[str, Any], path: str) -> list[FieldError]:
+    length, queues, hand = (queuing.get(field) or 0 for field in ("queueLengthLimit", "queues", "handSize"))
+    errors = [] if length > 0 else [invalid(f"{path}.queueLengthLimit", length, "must be positive")]
+    if queues <= 0:
+        errors.append(invalid(f"{path}.queues", queues, "must be positive"))
+    elif queues > MAX_QUEUES:
+        errors.append(invalid(f"{path}.queues", queues, f"must not be greater than {MAX_QUEUES}"))
+    if hand <= 0:
+        errors.append(invalid(f"{path}.handSize", hand, "must be positive"))
+    elif hand > queues:
+        errors.append(invalid(f"{path}.handSize", hand, f"should not be greater than queues ({queues})"))
+    elif _entropy(queues, hand) > HASH_BITS:
+        words = f"required entropy bits of deckSize {queues} and handSize {hand} should not be greater than {HASH_BITS}"
+        errors.append(invalid(f"{path}.handSize", hand, words))
     return errors
+
+
+def _entropy(deck: int, hand: int) -> int:
+    """Bits of a hash that deal a hand of distinct queues fairly."""
+    return math.ceil(math.log2(deck) * hand)
+
+
+def validate_status(new: Object, old: Object, context: Context) -> list[FieldError]:
+    return status_errors(new.get("status") or {}, "status")
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
@@ -106,7 +139,7 @@ KIND = Kind(
     singular="prioritylevelconfiguration",
     namespaced=False,
     subresources=(
-        Subresource("status", updates_object=True, prepare=updates_status()),
+        Subresource("status", updates_object=True, prepare=updates_status(), validate=validate_status),
     ),
     default=default,
     prepare_for_create=creates_with_status(),

@@ -29,9 +29,9 @@ def default(obj: Object) -> None:
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
     errors = _spec_errors(obj.get("spec") or {}, "spec")
-    if annotations_of(obj).get(CLASS_ANNOTATION) and dig(obj, "spec", "ingressClassName") is not None:
-        annotation = f"metadata.annotations.{CLASS_ANNOTATION}"
-        errors.append(invalid(annotation, annotations_of(obj)[CLASS_ANNOTATION], "can not be set when the class field is also set"))
+    annotated, called = annotations_of(obj).get(CLASS_ANNOTATION), dig(obj, "spec", "ingressClassName")
+    if annotated is not None and called is not None and annotated != called:
+        errors.append(invalid(f"annotations.{CLASS_ANNOTATION}", annotated, "must match `ingressClassName` when both are specified"))
     return errors
 
 
@@ -75,8 +75,8 @@ def _path_errors(entry: dict[str, Any], path: str) -> list[FieldError]:
     value, kind = entry.get("path") or "", entry.get("pathType")
     errors: list[FieldError] = []
     if kind is None:
-        errors.append(required(f"{path}.pathType", "pathType must be specified"))
-    elif kind in ("Exact", "Prefix"):
+        return [required(f"{path}.pathType", "pathType must be specified")]
+    if kind in ("Exact", "Prefix"):
         if not value.startswith("/"):
             errors.append(invalid(f"{path}.path", value, "must be an absolute path"))
         if value:
@@ -129,7 +129,7 @@ def _tls_errors(tls: dict[str, Any], path: str) -> list[FieldError]:
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    return validate(new, context)
+    return _spec_errors(new.get("spec") or {}, "spec")
 
 
 def validate_status(new: Object, old: Object, context: Context) -> list[FieldError]:

@@ -19,16 +19,14 @@ _SCOPES = ("Cluster", "Namespace")
 
 def default(obj: Object) -> None:
     parameters = dig(obj, "spec", "parameters")
-    if parameters is not None:
-        parameters["scope"] = parameters.get("scope") or "Cluster"
+    if parameters is not None and parameters.get("scope") is None:
+        parameters["scope"] = "Cluster"
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
     controller, parameters = dig(obj, "spec", "controller", default=""), dig(obj, "spec", "parameters")
-    if len(controller) > LONGEST_CONTROLLER:
-        errors = [too_long("spec.controller", LONGEST_CONTROLLER)]
-    else:
-        errors = named(controller, "spec.controller", names.is_domain_prefixed_path) if controller else [required("spec.controller")]
+    errors = [too_long("spec.controller", LONGEST_CONTROLLER)] if len(controller.encode()) > LONGEST_CONTROLLER else []
+    errors += named(controller, "spec.controller", names.is_domain_prefixed_path) if controller else [required("spec.controller")]
     return errors if parameters is None else errors + _parameter_errors(parameters, "spec.parameters")
 
 
@@ -41,7 +39,7 @@ def _parameter_errors(parameters: dict[str, Any], path: str) -> list[FieldError]
     if scope not in _SCOPES:
         errors.append(not_supported(f"{path}.scope", scope or "", _SCOPES))
     elif scope == "Namespace":
-        errors += named(namespace, f"{path}.namespace", names.is_dns1123_label) if namespace else [
+        errors += named(namespace, f"{path}.namespace", names.is_dns1123_label) if namespace is not None else [
             required(f"{path}.namespace", "`parameters.scope` is set to 'Namespace'")]
     elif namespace is not None:
         errors.append(forbidden(f"{path}.namespace", "`parameters.scope` is set to 'Cluster'"))

@@ -18,7 +18,7 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
     if reference is None:
         return [required("spec.parentRef")]
     errors: list[FieldError] = []
-    for field, needed in (("group", False), ("resource", True), ("namespace", False), ("name", True)):
+    for field, needed in (("group", False), ("resource", True), ("name", True), ("namespace", False)):
         value, path = reference.get(field) or "", f"spec.parentRef.{field}"
         if not value:
             errors += [required(path)] if needed else []

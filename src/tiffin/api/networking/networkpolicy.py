@@ -13,8 +13,8 @@ from tiffin.machinery.object import Object, dig
 from tiffin.machinery.selectors import validate_label_selector
 from tiffin.machinery.table import age, name
 
-PROTOCOLS = ("SCTP", "TCP", "UDP")
-TYPES = ("Egress", "Ingress")
+PROTOCOLS = ("TCP", "UDP", "SCTP")
+TYPES = ("Ingress", "Egress")
 _PEERS = {"ingress": "from", "egress": "to"}
 
 
@@ -26,7 +26,8 @@ def default(obj: Object) -> None:
     for direction in _PEERS:
         for rule in spec.get(direction) or ():
             for port in rule.get("ports") or ():
-                port["protocol"] = port.get("protocol") or "TCP"
+                if port.get("protocol") is None:
+                    port["protocol"] = "TCP"
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
@@ -53,17 +54,17 @@ def _errors(obj: Object, known: set[str]) -> list[FieldError]:
 def _port_errors(port: dict[str, Any], path: str) -> list[FieldError]:
     errors = one_of(port.get("protocol"), f"{path}.protocol", PROTOCOLS) if port.get("protocol") is not None else []
     number, end = port.get("port"), port.get("endPort")
+    if end is None:
+        return errors + (port_number_or_name(number, f"{path}.port") if number is not None else [])
     if number is None:
-        return [*errors, required(f"{path}.port", "must be specified when `endPort` is specified")] if end is not None else errors
+        return [*errors, invalid(f"{path}.endPort", end, "may not be specified when `port` is not specified")]
+    if isinstance(number, str):
+        errors.append(invalid(f"{path}.endPort", end, "may not be specified when `port` is non-numeric"))
+        return errors + port_number_or_name(number, f"{path}.port")
     errors += port_number_or_name(number, f"{path}.port")
-    if end is not None:
-        if isinstance(number, str):
-            errors.append(invalid(f"{path}.endPort", end, "may not be specified when `port` is non-numeric"))
-        else:
-            if end < number:
-                errors.append(invalid(f"{path}.endPort", end, "must be greater than or equal to `port`"))
-            errors += port_number_or_name(end, f"{path}.endPort")
-    return errors
+    if end < number:
+        errors.append(invalid(f"{path}.endPort", end, "must be greater than or equal to `port`"))
+    return errors + port_number_or_name(end, f"{path}.endPort")
 
 
 def _peer_errors(peer: dict[str, Any], path: str, known: set[str]) -> list[FieldError]:
@@ -85,10 +86,12 @@ def _block_errors(block: dict[str, Any], path: str, known: set[str]) -> list[Fie
     if not block.get("cidr"):
         return [required(f"{path}.cidr")]
     errors, whole = cidr(block["cidr"], f"{path}.cidr", known), parse_cidr(block["cidr"])
+    if whole is None:
+        return errors
     for index, value in enumerate(block.get("except") or ()):
         here, part = f"{path}.except[{index}]", parse_cidr(value)
         errors += cidr(value, here, known)
-        if part is None or whole is None:
+        if part is None:
             continue
         inner, outer = part[0].network, whole[0].network
         if inner.version != outer.version or part[0].ip not in outer or inner.prefixlen <= outer.prefixlen:

@@ -27,7 +27,8 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
     errors: list[FieldError] = []
     for index, value in enumerate(ranges):
         errors += canonical_cidr(value, f"spec.cidrs[{index}]")
-    if not errors and len({family_of(value) for value in ranges}) < len(ranges):
+    families = [family_of(value) for value in ranges]
+    if len(families) == 2 and families[0] == families[1] != "":
         errors.append(invalid("spec.cidrs", ranges, "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"))
     return errors
 
@@ -35,7 +36,8 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
     after, before = dig(new, "spec", "cidrs", default=[]), dig(old, "spec", "cidrs", default=[])
     if len(after) == 2 and len(before) == 1:  # a second family may be added
-        before = [*before, after[1]]
+        kept = [] if after[0] == before[0] else [invalid("spec.cidrs[0]", after[0], "field is immutable")]
+        return kept + validate(new, context)
     if len(after) != len(before):
         return [invalid("spec.cidrs", after, "field is immutable")]
     return [invalid(f"spec.cidrs[{i}]", value, "field is immutable") for i, value in enumerate(after) if value != before[i]]

@@ -1,11 +1,15 @@
-"""RuntimeClass: a way to run pods, what it costs, and the nodes that can. The handler never changes."""
+"""RuntimeClass: a way to run pods, what it costs, and the nodes that can. The handler never changes.
+
+The overhead is checked, and spoken of, as the limits of a container are.
+"""
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
 from tiffin.api.checks import immutable, named
-from tiffin.api.core.resources import container_name_errors, quantity_errors
+from tiffin.api.core.podspec.requirements import validate_requirements
+from tiffin.api.core.podspec.scheduling import validate_tolerations
 from tiffin.api.kind import Column, Context, Kind
 from tiffin.api.printing import AGE, NAME
 from tiffin.machinery import names
@@ -17,10 +21,10 @@ from tiffin.machinery.validation import validate_labels
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
     errors = named(obj.get("handler"), "handler", names.is_dns1123_label)
-    for resource, amount in sorted(dig(obj, "overhead", "podFixed", default={}).items()):
-        path = f"overhead.podFixed[{resource}]"
-        errors += container_name_errors(resource, path) + quantity_errors(resource, amount, path)
-    return errors + validate_labels(dig(obj, "scheduling", "nodeSelector"), "scheduling.nodeSelector")
+    errors += validate_requirements({"limits": dig(obj, "overhead", "podFixed")}, set(), "overhead")
+    scheduling = obj.get("scheduling") or {}
+    errors += validate_labels(scheduling.get("nodeSelector"), "scheduling.nodeSelector")
+    return errors + validate_tolerations(scheduling.get("tolerations"), "scheduling.tolerations")
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:

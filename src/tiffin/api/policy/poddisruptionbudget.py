@@ -9,6 +9,7 @@ from typing import Any
 
 from tiffin.api import replica_status
 from tiffin.api.checks import at_most_hundred_percent, int_or_percent, one_of
+from tiffin.api.conditions import condition_errors
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
@@ -49,7 +50,8 @@ def validate_update(new: Object, old: Object, context: Context) -> list[FieldErr
 
 
 def validate_status(new: Object, old: Object, context: Context) -> list[FieldError]:
-    return replica_status.counts(new.get("status") or {}, COUNTS)
+    status = new.get("status") or {}
+    return condition_errors(status.get("conditions"), "status.conditions") + replica_status.counts(status, COUNTS)
 
 
 def row(obj: Object, now: datetime) -> list[Any]:

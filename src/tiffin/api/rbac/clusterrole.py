@@ -25,7 +25,7 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
         errors.append(required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil"))
     for index, selector in enumerate(selectors):
         found = validate_label_selector(selector, f"{path}[{index}]")
-        errors += [*found, invalid(f"{path}[{index}]", selector, "invalid label selector.")] if found else []
+        errors += [*found, invalid(f"{path}[{index}]", None, "invalid label selector.")] if found else []
     return errors
 
 

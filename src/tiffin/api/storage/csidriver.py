@@ -36,7 +36,8 @@ def prepare_for_update(new: Object, old: Object, context: Context) -> None:
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
     spec = obj.get("spec") or {}
-    errors = [required(f"spec.{field}") for field in ("attachRequired", "podInfoOnMount", "storageCapacity") if spec.get(field) is None]
+    needed = {"attachRequired": "attachedRequired", "podInfoOnMount": "podInfoOnMount", "storageCapacity": "storageCapacity"}
+    errors = [required(f"spec.{called}") for field, called in needed.items() if spec.get(field) is None]
     errors += one_of(spec.get("fsGroupPolicy"), "spec.fsGroupPolicy", _GROUP_POLICIES)
     errors += _token_errors(spec.get("tokenRequests") or [])
     modes = spec.get("volumeLifecycleModes") or []
@@ -55,6 +56,7 @@ def _token_errors(requests: list[dict[str, Any]]) -> list[FieldError]:
         path, seconds = f"spec.tokenRequests[{index}]", request.get("expirationSeconds")
         if audiences[index] in audiences[:index]:
             errors.append(duplicate(f"{path}.audience", audiences[index]))
+            continue
         if seconds is not None and seconds < _SHORTEST:
             errors.append(invalid(f"{path}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes"))
         if seconds is not None and seconds > _LONGEST:
@@ -67,7 +69,8 @@ def validate_update(new: Object, old: Object, context: Context) -> list[FieldErr
     errors = validate(new, context)
     if after.get("attachRequired") != before.get("attachRequired"):
         errors.append(invalid("spec.attachedRequired", after.get("attachRequired"), "field is immutable"))
-    return errors + immutable(after.get("volumeLifecycleModes"), before.get("volumeLifecycleModes"), "spec.volumeLifecycleModes")
+    errors += immutable(after.get("volumeLifecycleModes"), before.get("volumeLifecycleModes"), "spec.volumeLifecycleModes")
+    return errors + _token_errors(after.get("tokenRequests") or [])
 
 
 def warnings(new: Object, old: Object | None) -> list[str]:

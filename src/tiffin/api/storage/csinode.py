@@ -7,12 +7,13 @@ from typing import Any
 from tiffin.api.checks import named, needed, not_negative
 from tiffin.api.kind import Column, Context, Kind
 from tiffin.api.printing import AGE, NAME
+from tiffin.api.resource.identifiers import driver_errors
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, duplicate, invalid
 from tiffin.machinery.object import Object, dig
 from tiffin.machinery.table import age, name
 
-MAX_ID = 192
+MAX_ID = 256
 
 
 def default(obj: Object) -> None:
@@ -24,27 +25,27 @@ def default(obj: Object) -> None:
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
     drivers = dig(obj, "spec", "drivers", default=[])
-    errors: list[FieldError] = []
-    for index, driver in enumerate(drivers):
-        errors += _driver_errors(driver, f"spec.drivers[{index}]")
-        if driver.get("name") and driver["name"] in [d.get("name") for d in drivers[:index]]:
-            errors.append(duplicate(f"spec.drivers[{index}].name", driver["name"]))
-    return errors
+    called = [driver.get("name") or "" for driver in drivers]
+    return [
+        error for index, driver in enumerate(drivers)
+        for error in _driver_errors(driver, f"spec.drivers[{index}]", called[index] in called[:index])
+    ]
 
 
-def _driver_errors(driver: dict[str, Any], path: str) -> list[FieldError]:
-    called, node, keys = driver.get("name") or "", driver.get("nodeID") or "", driver.get("topologyKeys") or []
-    errors = needed(called, f"{path}.name")
-    if called:
-        errors += named(called.lower(), f"{path}.name", names.is_dns1123_subdomain)
-    errors += needed(node, f"{path}.nodeID")
-    if len(node) > MAX_ID:
+def _driver_errors(driver: dict[str, Any], path: str, again: bool) -> list[FieldError]:
+    """`again` says that a driver before has the same name."""
+    node, keys = driver.get("nodeID") or "", driver.get("topologyKeys") or []
+    errors = driver_errors(driver.get("name"), f"{path}.name") + needed(node, f"{path}.nodeID")
+    if len(node.encode()) > MAX_ID:
         errors.append(invalid(f"{path}.nodeID", node, f"must be {MAX_ID} characters or less"))
     errors += not_negative(dig(driver, "allocatable", "count"), f"{path}.allocatable.count")
+    if again:
+        errors.append(duplicate(f"{path}.name", driver.get("name") or ""))
     for index, key in enumerate(keys):
-        errors += named(key, path, names.is_qualified_name)
+        errors += needed(key, path)
         if key in keys[:index]:
             errors.append(duplicate(path, key))
+        errors += named(key, path, names.is_qualified_name)
     return errors
 
 
@@ -54,7 +55,7 @@ def validate_update(new: Object, old: Object, context: Context) -> list[FieldErr
     for driver in dig(new, "spec", "drivers", default=[]):
         known = before.get(driver.get("name"))
         if known is not None and {**driver, "allocatable": None} != {**known, "allocatable": None}:
-            errors.append(invalid("CSINode", _shown(driver), "field is immutable"))
+            errors.append(invalid("CSINodeDriver", _shown(driver), "field is immutable"))
     return errors
 
 

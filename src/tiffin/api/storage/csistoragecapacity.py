@@ -11,18 +11,18 @@ from tiffin.machinery.selectors import validate_label_selector
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
-    errors = named(obj.get("storageClassName"), "storageClassName", names.is_dns1123_subdomain)
-    for field in ("capacity", "maximumVolumeSize"):
-        if obj.get(field) is not None and quantity.sign(obj[field]) < 0:
-            errors.append(invalid(field, obj[field], "must be greater than or equal to 0"))
-    return errors + validate_label_selector(obj.get("nodeTopology"), "nodeTopology")
+    errors = validate_label_selector(obj.get("nodeTopology"), "nodeTopology")
+    errors += named(obj.get("storageClassName"), "storageClassName", names.is_dns1123_subdomain)
+    if obj.get("capacity") is not None and quantity.sign(obj["capacity"]) < 0:
+        errors.append(invalid("capacity", obj["capacity"], "must be greater than or equal to 0"))
+    return errors
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
     return [
         invalid(field, new.get(field), "field is immutable")
         for field in ("nodeTopology", "storageClassName") if new.get(field) != old.get(field)
-    ] + validate(new, context)
+    ]
 
 
 KIND = Kind(

@@ -9,7 +9,7 @@ from tiffin.api.checks import immutable, named, needed, one_of
 from tiffin.api.kind import Column, Context, Kind
 from tiffin.api.printing import AGE, NAME
 from tiffin.machinery import names
-from tiffin.machinery.field import FieldError, duplicate, forbidden, invalid, required, too_long
+from tiffin.machinery.field import FieldError, duplicate, invalid, required, too_long
 from tiffin.machinery.object import Object, annotations_of
 from tiffin.machinery.table import age, name
 
@@ -19,20 +19,34 @@ MAX_PARAMETERS, MAX_PARAMETER_BYTES = 512, 256 * 1024
 
 
 def default(obj: Object) -> None:
-    obj["reclaimPolicy"] = obj.get("reclaimPolicy") or "Delete"
-    obj["volumeBindingMode"] = obj.get("volumeBindingMode") or "Immediate"
+    for field, usual in (("reclaimPolicy", "Delete"), ("volumeBindingMode", "Immediate")):
+        if obj.get(field) is None:
+            obj[field] = usual
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
     provisioner = obj.get("provisioner")
     errors = named(provisioner.lower(), "provisioner", names.is_qualified_name) if provisioner else [required("provisioner")]
     errors += parameter_errors(obj.get("parameters"), "parameters", needed_=False)
-    errors += one_of(obj.get("reclaimPolicy"), "reclaimPolicy", ("Delete", "Retain"))
-    mode = obj.get("volumeBindingMode")
-    errors += needed(mode, "volumeBindingMode") or one_of(mode, "volumeBindingMode", ("Immediate", "WaitForFirstConsumer"))
-    for index, term in enumerate(obj.get("allowedTopologies") or ()):
+    errors += one_of(obj["reclaimPolicy"], "reclaimPolicy", ("Delete", "Retain")) if obj.get("reclaimPolicy") else []
+    errors += one_of(obj.get("volumeBindingMode"), "volumeBindingMode", ("Immediate", "WaitForFirstConsumer"))
+    return errors + _topologies_errors(obj.get("allowedTopologies") or [])
+
+
+def _topologies_errors(terms: list[dict[str, Any]]) -> list[FieldError]:
+    """Terms, keys and values each come once; an empty term counts as one that was there before, as many times as there are terms."""
+    errors: list[FieldError] = []
+    seen: list[dict[str, set[str]]] = [{} for _ in terms]
+    for index, term in enumerate(terms):
+        path, wanted = f"allowedTopologies[{index}].matchLabelExpressions", dict[str, set[str]]()
         for at, expression in enumerate(term.get("matchLabelExpressions") or ()):
-            errors += _topology_errors(expression, f"allowedTopologies[{index}].matchLabelExpressions[{at}]")
+            key = expression.get("key") or ""
+            errors += _topology_errors(expression, f"{path}[{at}]")
+            if key in wanted:
+                errors.append(duplicate(f"{path}[{at}].key", key))
+            wanted[key] = set(expression.get("values") or ())
+        errors += [duplicate(path, "") for known in seen if known == wanted]
+        seen.append(wanted)
     return errors
 
 
@@ -43,7 +57,7 @@ def parameter_errors(parameters: Mapping[str, str] | None, path: str, *, needed_
         return [required(path, "must contain at least one key/value pair")]
     errors: list[FieldError] = []
     if len(parameters) > MAX_PARAMETERS:
-        errors.append(too_long(path, MAX_PARAMETERS))
+        return [too_long(path, MAX_PARAMETERS)]
     errors += [invalid(path, key, "field can not be empty.") for key in parameters if not key]
     if sum(len(k.encode()) + len(v.encode()) for k, v in parameters.items()) > MAX_PARAMETER_BYTES:
         errors.append(too_long(path, MAX_PARAMETER_BYTES))
@@ -61,8 +75,6 @@ def validate_update(new: Object, old: Object, context: Context) -> list[FieldErr
     errors: list[FieldError] = []
     for field in _FIXED:
         errors += immutable(new.get(field), old.get(field), field)
-    if (new.get("allowedTopologies") or []) != (old.get("allowedTopologies") or []):
-        errors.append(forbidden("allowedTopologies", "updates to allowedTopologies are forbidden."))
     return errors
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from tiffin.api.checks import named, needed
+from tiffin.api.checks import named
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
+from tiffin.api.resource.identifiers import driver_errors
 from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
 from tiffin.machinery import names
-from tiffin.machinery.field import FieldError, forbidden, invalid, required
+from tiffin.machinery.field import FieldError, forbidden, invalid, required, too_long
 from tiffin.machinery.object import Object, dig
 from tiffin.machinery.table import age, name
 
 NOT_ATTACHED = {"attached": False}
+LARGEST_METADATA, LONGEST_MESSAGE = 256 * 1024, 1024
 _EXACTLY_ONE = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
 
 
@@ -23,16 +25,33 @@ def default(obj: Object) -> None:
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
     spec = obj.get("spec") or {}
-    attacher, source = spec.get("attacher") or "", spec.get("source") or {}
-    errors = needed(attacher, "spec.attacher")
-    if attacher:
-        errors += named(attacher, "spec.attacher", names.is_dns1123_subdomain)
+    source = spec.get("source") or {}
+    errors = driver_errors(spec.get("attacher"), "spec.attacher")
     inline, volume = source.get("inlineVolumeSpec"), source.get("persistentVolumeName")
-    if inline is None and not volume:
+    if inline is None and volume is None:
         errors.append(required("spec.source", _EXACTLY_ONE))
     elif inline is not None and volume is not None:
         errors.append(forbidden("spec.source", _EXACTLY_ONE))
-    return errors + named(spec.get("nodeName"), "spec.nodeName", names.is_dns1123_subdomain)
+    elif volume == "":
+        errors.append(required("spec.source.persistentVolumeName", "must specify non empty persistentVolumeName"))
+    errors += named(spec.get("nodeName"), "spec.nodeName", names.is_dns1123_subdomain) + status_errors(obj.get("status") or {}, "status")
+    return errors + (named(volume, "spec.source.persistentVolumeName", names.is_dns1123_subdomain) if volume is not None else [])
+
+
+def status_errors(status: dict[str, Any], path: str) -> list[FieldError]:
+    """What a driver reports is bounded in size."""
+    metadata = status.get("attachmentMetadata") or {}
+    errors = []
+    if sum(len(k.encode()) + len(v.encode()) for k, v in metadata.items()) > LARGEST_METADATA:
+        errors.append(too_long(f"{path}.attachmentMetadata", LARGEST_METADATA))
+    for field in ("attachError", "detachError"):
+        if len(dig(status, field, "message", default="").encode()) > LONGEST_MESSAGE:
+            errors.append(too_long(f"{path}.{field}.message", LARGEST_METADATA))
+    return errors
+
+
+def validate_status(new: Object, old: Object, context: Context) -> list[FieldError]:
+    return status_errors(new.get("status") or {}, "status")
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
@@ -61,7 +80,7 @@ KIND = Kind(
     returns_deleted=True,
     namespaced=False,
     subresources=(
-        Subresource("status", updates_object=True, prepare=updates_status()),
+        Subresource("status", updates_object=True, prepare=updates_status(), validate=validate_status),
     ),
     unconditional_update=False,
     default=default,
