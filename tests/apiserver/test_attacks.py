@@ -2,10 +2,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
+import ssl
 import time
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,7 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.apiserver.inprocess import APPLY, JSON_PATCH, MERGE, NOBODY, STRATEGIC, InProcess, in_process
+from tests.apiserver.inprocess import APPLY, JSON_PATCH, MERGE, NOBODY, STRATEGIC, InProcess, in_process, make_pki
+from tiffin.apiserver.aggregation.frontproxy import FrontProxy
+from tiffin.apiserver.server import server_context
 from tiffin.net.http import Request
 from tiffin.net.pki import Pki
 
@@ -315,3 +321,59 @@ def test_no_request_finds_a_fault(running: tuple[asyncio.Runner, InProcess], met
     response = runner.run(api.assembly.api.handle(Request(method, target, headers, body, "127.0.0.1")))
     assert b"a fault of the server" not in response.body, (method, target, body)
     assert runner.run(api.get("/api/v1/namespaces")).status == 200
+
+
+# forged identities: what an authenticating proxy says counts only from that proxy
+
+FORGED = [
+    {"x-remote-user": "admin", "x-remote-group": "system:masters"}, {"x-remote-user": "system:kube-controller-manager", "x-remote-uid": "1", "x-remote-extra-a": "b"},
+    {"remote-user": "admin", "remote-groups": "system:masters"}, {"x-forwarded-user": "admin"},
+    {"impersonate-user": "admin", "impersonate-group": "system:masters"},
+]
+
+
+@pytest.mark.parametrize("forged", FORGED)
+async def test_what_only_the_front_proxy_may_say_is_not_believed(api: InProcess, forged: dict[str, str]) -> None:
+    who = {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"}
+    sent = {name.replace("-", "_"): value for name, value in forged.items()}
+    for token in ("", NOBODY):
+        answer = await api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", who, token=token, **sent)
+        if answer.status == 201:
+            assert answer.object["status"]["userInfo"]["username"] in ("system:anonymous", "nobody")
+            assert "system:masters" not in answer.object["status"]["userInfo"].get("groups", ())
+        else:
+            assert answer.status == 403
+        assert (await api.get("/api/v1/secrets", token=token, **sent)).status == 403
+
+
+def test_the_front_proxys_certificate_is_no_identity_here(tmp_path: Path) -> None:
+    """Its authority is another: TLS refuses it, so its holder cannot come as `front-proxy-client` either."""
+    pki = make_pki(tmp_path)
+    pair = FrontProxy(pki).authority().client("front-proxy-client", "front-proxy-client")
+    context = ssl.create_default_context(cadata=pki.ca_pem.decode())
+    context.load_cert_chain(pair.certificate, pair.key)
+    there, here = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(there, here, server_hostname="localhost")
+    server = server_context(pki).wrap_bio(here, there, server_side=True)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        for _ in range(4):
+            for side in (client, server):
+                with suppress(ssl.SSLWantReadError):
+                    side.do_handshake()
+
+
+# log injection: a line of a log is one request
+
+
+async def test_no_request_makes_lines_of_its_own_in_a_log(api: InProcess, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    api.assembly.api.log_requests = True
+    for path in ("/api/v1/x%0aforged line", "/api/v1/x\nforged line", "/api/v1/x\r\nforged line", "/x\x1b[2Jforged line", "/x\x85forged line", "/api/v1/pods?a=\nforged line"):
+        sent: list[dict[str, str]] = [{}, {"user_agent": "a\nforged line"}]
+        for headers in sent:
+            await api.call("GET", path, **headers)
+            await api.call("G\nforged line", path, **headers)
+            await api.call("GET", path, impersonate_user="x\nforged line", **headers)
+    formatter = logging.Formatter("%(levelname)s %(name)s %(message)s")
+    for record in caplog.records:
+        assert not any(line.startswith(("forged", "[2Jforged")) for line in formatter.format(record).splitlines())

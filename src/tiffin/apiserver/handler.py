@@ -215,5 +215,10 @@ class ApiServer:
         metrics.count(info.verb, info.resource.plural if known else "", response.status, seconds, long_running)
         if self.log_requests:
             access.info(
-                "%s %s %d %.1fms user=%s audit=%s", request.method, request.raw_path, response.status, seconds * 1000,
-                context.user.name, context.audit_id)
+                "%s %s %d %.1fms user=%s audit=%s", _one_line(request.method), _one_line(request.raw_path), response.status, seconds * 1000,
+                _one_line(context.user.name), context.audit_id)
+
+
+def _one_line(text: str) -> str:
+    """As it stands in a log: what others chose, such as the name an issuer of tokens gave, makes no lines of its own there."""
+    return text if text.isprintable() else ascii(text)
