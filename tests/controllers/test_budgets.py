@@ -3,10 +3,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.controllers.cluster import Cluster, made
 from tiffin.controllers import disruption, replicaset, resourcequota
-from tiffin.controllers.resources import LEASES, POD_DISRUPTION_BUDGETS, PODS, REPLICA_SETS, RESOURCE_QUOTAS, SERVICES
-from tiffin.machinery.object import Object
+from tiffin.controllers.resources import (
+    CUSTOM_RESOURCE_DEFINITIONS,
+    LEASES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    REPLICA_SETS,
+    RESOURCE_QUOTAS,
+    SERVICES,
+)
+from tiffin.machinery.object import Object, Resource
 
 
 def budget(**spec: Any) -> Object:
@@ -80,3 +90,44 @@ async def test_quota_counts_and_gives_back() -> None:
         assert c.one(RESOURCE_QUOTAS, "q")["status"]["used"]["pods"] == "0"
         await c.delete(LEASES, "l")
         assert c.one(RESOURCE_QUOTAS, "q")["status"]["used"]["count/leases.coordination.k8s.io"] == "0"
+
+
+def owned(name: str, kind: str, version: str, owner: str = "o", uid: str = "u") -> Object:
+    reference = {"apiVersion": version, "kind": kind, "name": owner, "uid": uid, "controller": True}
+    return made(PODS, name, metadata={"labels": {"app": "web"}, "ownerReferences": [reference]})
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "error"),
+    [
+        ("Job", "batch/v1", "jobs.batch does not implement the scale subresource"),
+        ("DaemonSet", "apps/v1", "daemonsets.apps does not implement the scale subresource"),
+        ("ReplicaSet", "apps/v1", 'found no controllers for pod "a"'),
+        ("Odd", "odd.io/v1", 'no matches for kind "Odd" in version "odd.io/v1"'),
+    ],
+)
+async def test_owners_that_cannot_say_how_many_pods_they_want(kind: str, version: str, error: str) -> None:
+    async with Cluster(disruption) as c:
+        await c.create(PODS, owned("a", kind, version))
+        await c.create(POD_DISRUPTION_BUDGETS, budget(maxUnavailable=1))
+        (condition,) = c.one(POD_DISRUPTION_BUDGETS, "b")["status"]["conditions"]
+        assert (condition["status"], condition["reason"], condition["message"]) == ("False", "SyncFailed", error)
+        assert numbers(c) == (0, 0, 0, 0)
+        assert c.events("CalculateExpectedPodCountFailed") == [f"Failed to calculate the number of expected pods: {error}"]
+
+
+async def test_custom_owners_say_it_by_their_scale() -> None:
+    scale = {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}
+    versions = [{"name": "v1", "served": True, "storage": True, "subresources": {"scale": scale}}]
+    spec = {"group": "odd.io", "scope": "Namespaced", "names": {"plural": "odds", "kind": "Odd"}, "versions": versions}
+    established = {"conditions": [{"type": "Established", "status": "True"}]}
+    odds = Resource("odd.io", "v1", "odds")
+    async with Cluster(disruption) as c:
+        definition = made(CUSTOM_RESOURCE_DEFINITIONS, "odds.odd.io", "", spec=spec)
+        c.client.put(CUSTOM_RESOURCE_DEFINITIONS, definition | {"status": established})
+        c.client.put(odds, {"apiVersion": "odd.io/v1", "kind": "Odd", "metadata": {"name": "o", "namespace": "default", "uid": "u"}, "spec": {"size": 3}})
+        await c.settle()
+        for name in "abc":
+            await c.create(PODS, owned(name, "Odd", "odd.io/v1"))
+        await c.create(POD_DISRUPTION_BUDGETS, budget(maxUnavailable=1))
+        assert numbers(c) == (1, 3, 2, 3)

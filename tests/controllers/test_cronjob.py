@@ -88,3 +88,12 @@ def test_the_latest_time_is_found_from_the_end() -> None:
     here = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
     first = datetime(2016, 1, 1, tzinfo=UTC)
     assert cronjob.latest_before(schedule, here, first, timedelta(minutes=1)) == here.replace(second=0)
+
+
+async def test_a_job_of_another_making_is_told_and_not_counted() -> None:
+    async with Cluster(cronjob) as c:
+        owner = await c.create(CRON_JOBS, tick(suspend=True))
+        reference = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "cj", "uid": owner["metadata"]["uid"], "controller": True}
+        await c.create(JOBS, made(JOBS, "by-hand", metadata={"ownerReferences": [reference], "annotations": {"cronjob.kubernetes.io/instantiate": "manual"}}))
+        assert c.events("UnexpectedJob")[0] == "Saw a job that the controller did not create or forgot: by-hand"
+        assert "active" not in c.one(CRON_JOBS, "cj").get("status", {})

@@ -11,6 +11,7 @@ from tests.controllers.cluster import Cluster, made
 from tiffin.controllers import deployment, replicaset
 from tiffin.controllers import rollout as r
 from tiffin.controllers.resources import DEPLOYMENTS, PODS, REPLICA_SETS
+from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Object, dig, name_of
 
 
@@ -196,3 +197,13 @@ def test_hash_ignores_nothing_but_itself() -> None:
     a, b = web()["spec"]["template"], web(version="2")["spec"]["template"]
     assert r.template_hash(a, None) != r.template_hash(b, None) != r.template_hash(b, 1)
     assert r.same_template(a, {**a, "metadata": {"labels": {**a["metadata"]["labels"], "pod-template-hash": "x"}}}) and not r.same_template(a, b)
+
+
+async def test_a_replica_set_that_is_refused_is_told_as_event_and_condition() -> None:
+    async with cluster() as c:
+        quota = ApiError(403, "Forbidden", 'replicasets.apps "web-1" is forbidden: exceeded quota: q')
+        c.client.fault = lambda verb, resource, key: quota if (verb, resource) == ("create", REPLICA_SETS) else None
+        await c.create(DEPLOYMENTS, web())
+        assert conditions(c) == [("Progressing", "False", "ReplicaSetCreateError")]
+        (message,) = c.events("ReplicaSetCreateError")
+        assert message.startswith('Failed to create new replica set "web-') and message.endswith(quota.message)

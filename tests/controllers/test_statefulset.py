@@ -6,6 +6,7 @@ from typing import Any
 from tests.controllers.cluster import Cluster, made
 from tiffin.controllers import garbagecollector, statefulset
 from tiffin.controllers.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
+from tiffin.machinery.errors import ApiError
 from tiffin.machinery.object import Object
 
 
@@ -122,3 +123,14 @@ async def test_claims_go_where_the_policy_says() -> None:
         assert c.names(PERSISTENT_VOLUME_CLAIMS) == ["data-web-0"]
         await c.delete(STATEFUL_SETS, "web")
         assert c.names(PERSISTENT_VOLUME_CLAIMS) == [] and c.names(PODS) == []
+
+
+async def test_a_claim_that_is_refused_is_told_of_claim_and_pod() -> None:
+    async with Sets(statefulset, kubelet=False) as c:
+        quota = ApiError(403, "Forbidden", "exceeded quota")
+        c.client.fault = lambda verb, resource, key: quota if (verb, resource) == ("create", PERSISTENT_VOLUME_CLAIMS) else None
+        await c.create(STATEFUL_SETS, web(volumeClaimTemplates=CLAIMS))
+        assert c.names(PODS) == [] and c.events("FailedCreate")[:2] == [
+            "create Claim data-web-0 for Pod web-0 in StatefulSet web failed error: exceeded quota",
+            "create Pod web-0 in StatefulSet web failed error: failed to create PVC data-web-0: exceeded quota",
+        ]

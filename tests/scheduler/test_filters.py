@@ -194,3 +194,20 @@ def test_message_where_preemption_might_help_but_finds_nobody() -> None:
         "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, preemption: "
         "0/2 nodes are available: 1 No preemption victims found for incoming pod, 1 Preemption is not helpful for scheduling.")  # fmt: skip
     assert Board().message(pod()) == "no nodes available to schedule pods"
+
+
+def test_of_several_reasons_within_a_filter_the_first_is_told() -> None:
+    """A node that two rules of one filter refuse is counted once."""
+    away = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": HOST, "labelSelector": {"matchLabels": {"a": "b"}}}]}}
+    board = Board(node("a"), pod(on="a", labels={"a": "b"}, affinity=away))
+    assert board.message(pod(labels={"a": "b"}, affinity=away)).startswith("0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules.")
+    assert board.message(pod(labels={"a": "b"})).startswith("0/1 nodes are available: 1 node(s) didn't satisfy existing pods anti-affinity rules.")
+    constraints = [
+        {"topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "minDomains": 2, "labelSelector": {"matchLabels": {"a": "b"}}}
+        for key in (HOST, ZONE)
+    ]
+    crowded = Board(node("a"), pod(on="a", labels={"a": "b"}))
+    said = "node(s) didn't match pod topology spread constraints"
+    assert crowded.message(pod(labels={"a": "b"}, topologySpreadConstraints=constraints)).startswith(f"0/1 nodes are available: 1 {said}.")
+    other = crowded.message(pod(labels={"a": "b"}, topologySpreadConstraints=constraints[::-1]))
+    assert other.startswith(f"0/1 nodes are available: 1 {said} (missing required label).")

@@ -81,8 +81,13 @@ class Plan:
             self.status["lastSuccessfulTime"] = max(latest, self.status.get("lastSuccessfulTime", ""))
         known = {entry.get("uid") for entry in self.active}
         for uid, job in self.jobs.items():
-            if uid not in known and not ended(job) and not is_deleting(job):
+            if uid in known or ended(job) or is_deleting(job):
+                continue
+            if SCHEDULED_AT in annotations_of(job):
+                # Made by us, and only its start not noted.
                 self.active.append(reference(job))
+            else:
+                self._say("Warning", "UnexpectedJob", f"Saw a job that the controller did not create or forgot: {name_of(job)}")
         self._forget("Complete", dig(self.cron_job, "spec", "successfulJobsHistoryLimit", default=3))
         self._forget("Failed", dig(self.cron_job, "spec", "failedJobsHistoryLimit", default=1))
 
@@ -112,7 +117,7 @@ class Plan:
             return
         limit = dig(self.cron_job, "spec", "startingDeadlineSeconds")
         if limit is not None and due + timedelta(seconds=limit) < here:
-            self._say("Warning", "MissSchedule", f"Missed scheduled time to start a job: {due:%a, %d %b %Y %H:%M:%S %z}")
+            self._say("Warning", "MissSchedule", f"Missed scheduled time to start a job: {due.astimezone(UTC):%a, %d %b %Y %H:%M:%S %z}")
             return
         self._start(due)
 

@@ -287,10 +287,10 @@ class Draft:
         if not isinstance(change, Create) or error.reason == "AlreadyExists":
             return ()
         message = f'Failed to create new replica set "{name_of(change.obj)}": {error.message}'
-        told = RecordEvent(self.seen, "Warning", "FailedCreate", message)
+        told = RecordEvent(self.seen, "Warning", ds.NOT_CREATED, message)
         if ds.deadline(self.seen) is None:
             return (told,)
-        status = ds.with_condition(self.seen.get("status") or {}, ds.PROGRESSING, "False", "FailedCreate", message, self._now)
+        status = ds.with_condition(self.seen.get("status") or {}, ds.PROGRESSING, "False", ds.NOT_CREATED, message, self._now)
         return (told, *status_changed(DEPLOYMENTS, self.seen, status))
 
 

@@ -14,7 +14,7 @@ from tiffin.machinery.object import Object, dig, meta, name_of
 from tiffin.machinery.timestamps import format_time, parse_time
 
 AVAILABLE, PROGRESSING, REPLICA_FAILURE = "Available", "Progressing", "ReplicaFailure"
-COMPLETE, TIMED_OUT = "NewReplicaSetAvailable", "ProgressDeadlineExceeded"
+COMPLETE, TIMED_OUT, NOT_CREATED = "NewReplicaSetAvailable", "ProgressDeadlineExceeded", "ReplicaSetCreateError"
 PAUSED, RESUMED = "DeploymentPaused", "DeploymentResumed"
 
 

@@ -1,7 +1,8 @@
 """Pod disruption budgets: how many of the pods they guard may go now, which is what the eviction API asks.
 
 Healthy pods are ready ones that are not being deleted, less those that the eviction API just let go (`status.disruptedPods`, for
-two minutes). How many there should be is asked of the pods' controllers, unless the budget gives a number itself.
+two minutes). How many there should be is asked of the pods' controllers, unless the budget gives a number itself. Where one of them
+cannot say, because it has no scale or is not there, nothing may go, and a condition tells why.
 
 Source: Kubernetes' disruption controller, as documented and observed.
 """
@@ -11,8 +12,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from tiffin.controllers import catalog
 from tiffin.controllers import pods as p
 from tiffin.controllers import resources as r
+from tiffin.controllers.autoscaling import replicas_at, scale_paths
 from tiffin.controllers.config import Config
 from tiffin.controllers.rollout import scaled_value, wanted
 from tiffin.controllers.writing import changed
@@ -32,7 +35,7 @@ from tiffin.machinery.object import (
 )
 from tiffin.machinery.selectors import Selector, from_label_selector
 from tiffin.machinery.timestamps import format_time, parse_time
-from tiffin.runtime.controller import Change, Changes, Controller, PolicyRule, RecordEvent, View, Watch
+from tiffin.runtime.controller import Change, Changes, Controller, PolicyRule, RecordEvent, View, Watch, no_keys
 
 BUDGETS = r.POD_DISRUPTION_BUDGETS
 SCALED: dict[tuple[str, str], Resource] = {
@@ -42,6 +45,10 @@ SCALED: dict[tuple[str, str], Resource] = {
     ("", "ReplicationController"): r.REPLICATION_CONTROLLERS,
 }
 EXPECTED_GONE = timedelta(minutes=2)
+
+
+class Uncounted(Exception):
+    """Why nobody knows how many pods there should be."""
 
 
 class Need(NamedTuple):
@@ -71,7 +78,10 @@ def reconcile(key: Key, view: View, now: datetime) -> Changes:
         return Changes()
     chosen = selector(budget)
     pods = [pod for pod in view.list(r.PODS, key.namespace) if chosen.matches(labels_of(pod))]
-    need = _need(budget, pods, view)
+    try:
+        need = _need(budget, pods, view)
+    except Uncounted as error:
+        return Changes(_refused(budget, str(error), now))
     disrupted = _still_expected(budget, pods, now)
     healthy = [pod for pod in pods if not is_deleting(pod) and name_of(pod) not in disrupted and p.is_ready(pod)]
     status = _status(budget, need, len(healthy), disrupted, now)
@@ -93,22 +103,37 @@ def _need(budget: Object, pods: Sequence[Object], view: View) -> Need:
 
 
 def _expected_scale(pods: Sequence[Object], view: View) -> tuple[int, list[Object]]:
-    """The replicas wanted by all controllers of these pods, and the pods that have none we know."""
+    """The replicas wanted by all controllers of these pods, and the pods that have none. Raises Uncounted."""
     sizes: dict[str, int] = {}
     unmanaged = []
     for pod in pods:
-        owner = _scaled_owner(pod, view)
-        if owner is None:
+        reference = controller_of(pod)
+        if reference is None:
             unmanaged.append(pod)
+        elif owner := _owner(pod, view):
+            # A replica set's deployment counts, not the replica set.
+            top = _owner(owner, view) or owner
+            sizes[uid_of(top)] = wanted(top)
         else:
-            sizes[uid_of(owner)] = wanted(owner)
+            sizes[reference["uid"]] = _custom_scale(pod, reference, view)
     return sum(sizes.values()), unmanaged
 
 
-def _scaled_owner(pod: Object, view: View) -> Object | None:
-    """The topmost controller with a scale: a replica set's deployment counts, not the replica set."""
-    owner = _owner(pod, view)
-    return (_owner(owner, view) or owner) if owner else None
+def _custom_scale(pod: Object, reference: Object, view: View) -> int:
+    """The replicas of a controller of another kind than ours. Raises Uncounted."""
+    version, kind = reference["apiVersion"], reference["kind"]
+    group = version.rpartition("/")[0]
+    if (group, kind) not in SCALED:
+        holding = catalog.of_kind(group, kind, view)
+        if holding is None:
+            raise Uncounted(f'no matches for kind "{kind}" in version "{version}"')
+        paths = scale_paths(holding, view)
+        if paths is None:
+            raise Uncounted(f"{holding.resource.group_resource} does not implement the scale subresource")
+        owner = view.get(holding.resource, namespace_of(pod), reference["name"])
+        if owner and uid_of(owner) == reference["uid"]:
+            return replicas_at(owner, paths)
+    raise Uncounted(f'found no controllers for pod "{name_of(pod)}"')
 
 
 def _owner(obj: Object, view: View) -> Object | None:
@@ -139,6 +164,23 @@ def _status(budget: Object, need: Need, healthy: int, disrupted: dict[str, str],
     return {"observedGeneration": generation, **({"disruptedPods": disrupted} if disrupted else {}), **status, "conditions": conditions}
 
 
+def _refused(budget: Object, error: str, now: datetime) -> Sequence[Change]:
+    """Nothing may go while nobody knows how many pods there should be."""
+    before = budget.get("status") or {}
+    old = p.condition(budget, "DisruptionAllowed")
+    since = old["lastTransitionTime"] if old and old["status"] == "False" else format_time(now)
+    condition = {
+        "type": "DisruptionAllowed", "status": "False", "observedGeneration": before.get("observedGeneration", 0), "lastTransitionTime": since,
+        "reason": "SyncFailed", "message": error,
+    }  # fmt: skip
+    conditions = dig(p.with_condition(budget, {k: v for k, v in condition.items() if v != 0}), "status", "conditions")
+    counts = {name: before.get(name, 0) for name in ("currentHealthy", "desiredHealthy", "expectedPods")}
+    status = before | counts | {"disruptionsAllowed": 0, "conditions": conditions}
+    writes = changed(BUDGETS, budget, budget | {"status": status}, "status")
+    told = RecordEvent(budget, "Warning", "CalculateExpectedPodCountFailed", f"Failed to calculate the number of expected pods: {error}")
+    return (told, *writes) if writes else ()
+
+
 def _events(budget: Object, pods: Sequence[Object], need: Need, chosen: Selector) -> Iterable[Change]:
     if not pods:
         yield RecordEvent(budget, "Normal", "NoPods", "No matching pods found")
@@ -151,14 +193,21 @@ def _events(budget: Object, pods: Sequence[Object], need: Need, chosen: Selector
         )  # fmt: skip
 
 
+def discover(view: View) -> list[Watch]:
+    """Watches of the custom resources that have a scale."""
+    return [Watch(h.resource, keys=namespace_keys) for h in catalog.custom(view) if h.namespaced and scale_paths(h, view) is not None]
+
+
 def controller(config: Config) -> Controller:
     workloads = tuple(Watch(resource, keys=namespace_keys, changed=lambda old, new: wanted(old) != wanted(new)) for resource in SCALED.values())
-    watches = (Watch(BUDGETS), Watch(r.PODS, keys=pod_keys), *workloads)
+    watches = (Watch(BUDGETS), Watch(r.PODS, keys=pod_keys), Watch(r.CUSTOM_RESOURCE_DEFINITIONS, keys=no_keys), *workloads)
     rules = (
         PolicyRule(("apps",), ("deployments", "replicasets", "statefulsets"), ("get", "list", "watch")),
         PolicyRule(("",), ("pods", "replicationcontrollers"), ("get", "list", "watch")),
+        PolicyRule(("*",), ("*",), ("get", "list", "watch")),
         PolicyRule(("policy",), ("poddisruptionbudgets",), ("get", "list", "watch")),
         PolicyRule(("policy",), ("poddisruptionbudgets/status",), ("patch", "update")),
         r.EVENTS_RULE,
     )
-    return Controller("disruption-controller", watches, reconcile, rules, component="controllermanager")
+    return Controller(
+        "disruption-controller", watches, reconcile, rules, component="controllermanager", discover=discover, discovers=r.CUSTOM_RESOURCE_DEFINITIONS)

@@ -244,6 +244,9 @@ class Sync:
             return
         if type == "SuccessCriteriaMet":
             self._set_condition("Complete", "True", reason, message)
+            if self.completions is not None and self.counted["succeeded"] > self.completions:
+                surplus = "Too many succeeded pods running after completion count reached"
+                self.changes.append(RecordEvent(self.job, "Warning", "TooManySucceededPods", surplus))
             self.changes.append(RecordEvent(self.job, "Normal", "Completed", "Job completed"))
         else:
             self._set_condition("Failed", "True", reason, message)

@@ -261,11 +261,22 @@ class Plan:
             case Create(resource=resource, obj=obj) if resource == PODS:
                 message = f"create Pod {name_of(obj)} in StatefulSet {name_of(self.set)} failed error: {error.message}"
                 return (RecordEvent(self.set, "Warning", "FailedCreate", message),)
+            case Create(resource=resource, obj=obj) if resource == PERSISTENT_VOLUME_CLAIMS:
+                return self._claim_failed(obj, error)
             case Delete(resource=resource, name=name) if resource == PODS:
                 message = f"delete Pod {name} in StatefulSet {name_of(self.set)} failed error: {error.message}"
                 return (RecordEvent(self.set, "Warning", "FailedDelete", message),)
             case _:
                 return ()
+
+
+    def _claim_failed(self, claim: Object, error: ApiError) -> Sequence[Change]:
+        """Without its claim there is no pod: both are told."""
+        number = _NAME.fullmatch(name_of(claim))
+        pod, where = f"{name_of(self.set)}-{number[2] if number else ''}", f"in StatefulSet {name_of(self.set)} failed error:"
+        claimless = f"create Claim {name_of(claim)} for Pod {pod} {where} {error.message}"
+        podless = f"create Pod {pod} {where} failed to create PVC {name_of(claim)}: {error.message}"
+        return tuple(RecordEvent(self.set, "Warning", "FailedCreate", message) for message in (claimless, podless))
 
 
 def controller(config: Config) -> Controller:

@@ -10,6 +10,7 @@ from tiffin.scheduler.plugins.nodes import NodeAffinity, NodeName, NodeUnschedul
 from tiffin.scheduler.plugins.podaffinity import InterPodAffinity
 from tiffin.scheduler.plugins.resources import ImageLocality, NodePorts, NodeResourcesBalancedAllocation, NodeResourcesFit
 from tiffin.scheduler.plugins.spread import PodTopologySpread
+from tiffin.scheduler.plugins.volumerestrictions import VolumeRestrictions, VolumeZone
 from tiffin.scheduler.plugins.volumes import Storage, VolumeBinding
 from tiffin.scheduler.podinfo import PodInfo
 
@@ -30,11 +31,11 @@ class Profile:
 def default_profile(default_selector: Callable[[PodInfo], Selector | None], storage: Storage) -> Profile:
     """`default_selector` gives what selects a pod (its owner's selector), for the default spreading."""
     taints, affinity, fit, near = TaintToleration(), NodeAffinity(), NodeResourcesFit(), InterPodAffinity()
-    volumes = VolumeBinding(storage)
+    volumes, restrictions, zones = VolumeBinding(storage), VolumeRestrictions(storage), VolumeZone(storage)
     spread = PodTopologySpread(affinity, taints, default_selector)
     return Profile(
-        prefilters=(affinity, volumes),
-        filters=(NodeUnschedulable(), NodeName(), taints, affinity, NodePorts(), fit, volumes, spread, near),
+        prefilters=(affinity, restrictions, volumes),
+        filters=(NodeUnschedulable(), NodeName(), taints, affinity, NodePorts(), fit, restrictions, volumes, zones, spread, near),
         volumes=volumes,
         scores=((taints, 3), (affinity, 2), (fit, 1), (spread, 2), (near, 2), (NodeResourcesBalancedAllocation(), 1), (ImageLocality(), 1)),
     )

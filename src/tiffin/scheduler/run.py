@@ -39,8 +39,8 @@ OWNERS = {
 WATCHED = (PODS, NODES, NAMESPACES, SERVICES, CLAIMS, VOLUMES, STORAGE_CLASSES, BUDGETS, *OWNERS.values())
 FINISHED = ("Succeeded", "Failed")
 PARALLEL_WRITES = 256
-POD_LEFT = frozenset(("NodeResourcesFit", "NodePorts", "InterPodAffinity", "PodTopologySpread"))
-VOLUMES_CHANGED = frozenset(("VolumeBinding",))
+POD_LEFT = frozenset(("NodeResourcesFit", "NodePorts", "InterPodAffinity", "PodTopologySpread", "VolumeRestrictions"))
+VOLUMES_CHANGED = frozenset(("VolumeBinding", "VolumeRestrictions", "VolumeZone"))
 POD_CAME = frozenset(("InterPodAffinity", "PodTopologySpread"))
 
 

@@ -18,6 +18,14 @@ def spread_over_domains(counts: Ints, key: str, state: State) -> Ints:
     return state.domain(key).sums(counts)
 
 
+def _refused(found: Sequence[Rejection], state: State) -> Mask:
+    """Rows that are out already."""
+    rows = np.zeros(len(state.nodes), bool)
+    for rejection in found:
+        rows |= rejection.rows
+    return rows
+
+
 class InterPodAffinity:
     name = "InterPodAffinity"
 
@@ -25,7 +33,8 @@ class InterPodAffinity:
         return term.selects(info.namespace, info.labels, state.namespaces.get(info.namespace, {}))
 
     def rejections(self, info: PodInfo, state: State) -> Sequence[Rejection]:
-        found = []
+        """Of a row that is out for several reasons the first is told."""
+        found: list[Rejection] = []
         if info.affinity:
             lonely = self._unmet(info, state)
             if lonely.any():
@@ -34,6 +43,7 @@ class InterPodAffinity:
             near = np.zeros(len(state.nodes), bool)
             for term in info.anti_affinity:
                 near |= spread_over_domains(state.selected_by(term), term.topology_key, state) > 0
+            near &= ~_refused(found, state)
             if near.any():
                 found.append(Rejection(near, "node(s) didn't match pod anti-affinity rules", True))
         if state.anti_terms:
@@ -41,6 +51,7 @@ class InterPodAffinity:
             for term, counts in state.anti_terms.items():
                 if counts.any() and self._means(term, info, state):
                     unwanted |= spread_over_domains(counts, term.topology_key, state) > 0
+            unwanted &= ~_refused(found, state)
             if unwanted.any():
                 found.append(Rejection(unwanted, "node(s) didn't satisfy existing pods anti-affinity rules", True))
         return found

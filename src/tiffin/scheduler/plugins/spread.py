@@ -75,13 +75,13 @@ class PodTopologySpread:
         skewed = np.zeros(len(state.nodes), bool)
         for constraint in hard:
             domains = state.domain(constraint.key)
-            unlabelled |= ~domains.labelled
+            unlabelled |= ~domains.labelled & ~skewed
             counted = self._eligible(constraint, info, state) & domains.labelled
             sums = domains.sums(state.matching(info.namespace, constraint.selector), counted)
             enough = counted.any() and domains.present(counted) >= constraint.min_domains
             least = sums[counted].min() if enough else 0
             own = 1 if constraint.selector.matches(info.labels) else 0
-            skewed |= domains.labelled & (sums + own - least > constraint.max_skew)
+            skewed |= ~unlabelled & (sums + own - least > constraint.max_skew)
         found = []
         if unlabelled.any():
             found.append(Rejection(unlabelled, "node(s) didn't match pod topology spread constraints (missing required label)", False))

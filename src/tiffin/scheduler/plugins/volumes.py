@@ -57,7 +57,7 @@ class VolumeBinding:
         self._storage = storage
 
     def narrowed(self, info: PodInfo, state: State) -> Mask | str | None:
-        for name, ephemeral in _claims(info):
+        for name, ephemeral in claims_of(info):
             claim = self._storage.claim(info.namespace, name)
             if claim is None:
                 awaited = f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
@@ -86,7 +86,7 @@ class VolumeBinding:
         return self._on_row(waiting, state.rows[node], self._reach(waiting, state), state) or () if waiting else ()
 
     def _known_claims(self, info: PodInfo) -> list[Object]:
-        found = (self._storage.claim(info.namespace, name) for name, _ in _claims(info))
+        found = (self._storage.claim(info.namespace, name) for name, _ in claims_of(info))
         return [claim for claim in found if claim is not None]
 
     def _waits(self, claim: Object) -> bool:
@@ -167,7 +167,7 @@ def _in_order(claims: Iterable[Object]) -> list[Object]:
     return sorted(claims, key=lambda claim: (as_decimal(requested(claim)), name_of(claim)))
 
 
-def _claims(info: PodInfo) -> Iterator[tuple[str, bool]]:
+def claims_of(info: PodInfo) -> Iterator[tuple[str, bool]]:
     """Names of the claims a pod uses, and whether they are made for it."""
     for volume in info.spec.get("volumes") or ():
         if volume.get("persistentVolumeClaim"):
