@@ -162,6 +162,13 @@ def as_owned(served: Served, applied: Object) -> Object:
     return served.version.to_stored(applied)
 
 
+def as_made(applied: Object, owned: Object) -> Object:
+    """What an apply creates where owners were noted in another version: the body itself, with them."""
+    made: Object = orjson.loads(orjson.dumps(applied))
+    made["metadata"]["managedFields"] = owned["metadata"].get("managedFields")
+    return made
+
+
 def reset_fields(served: Served, sub: Subresource | None) -> tuple[tuple[str, ...], ...]:
     """Paths whose ownership an apply does not take: what its endpoint does not write."""
     if "status" not in served.kind.subresource_by_name:

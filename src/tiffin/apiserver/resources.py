@@ -204,7 +204,7 @@ class Resources:
                 base, said, served.owner_type, manager=context.field_manager, force=context.query.flag("force"), api_version=served.owner_version,
                 subresource=sub.name if sub else "", now=format_time(context.now), reset_fields=patches.reset_fields(served, sub))
             if served.owns_as_stored:
-                new = served.from_stored(new)
+                new = served.from_stored(new) if live is not None else patches.as_made(applied, new)
             bodies.decode_served(new, served)
             new = served.to_stored(new)
             served.kind.default(new)

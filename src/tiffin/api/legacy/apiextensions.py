@@ -33,8 +33,6 @@ Spec = dict[str, Any]
 def _default(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     spec["scope"] = spec.get("scope") or "Namespaced"
-    if not spec.get("versions") and spec.get("version"):
-        spec["versions"] = [{"name": spec["version"], "served": True, "storage": True}]
     spec.setdefault("preserveUnknownFields", True)
     conversion = spec.get("conversion") or {}
     if conversion.get("strategy") == "Webhook" and not conversion.get("conversionReviewVersions"):
@@ -47,6 +45,8 @@ def _to_v1(obj: Object) -> Object:
 
 def _new_spec(old: Spec) -> Spec:
     spec = {key: value for key, value in old.items() if key not in (*_SHARED, "version")}
+    if not spec.get("versions") and old.get("version"):
+        spec["versions"] = [{"name": old["version"], "served": True, "storage": True}]
     shared = {new: old[key] for key, new in _SHARED.items() if old.get(key)}
     if spec.get("versions"):
         spec["versions"] = [changed({**shared, **version}, ("additionalPrinterColumns",), every(_new_column)) for version in spec["versions"]]

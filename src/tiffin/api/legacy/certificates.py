@@ -22,7 +22,7 @@ def _default(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     if not spec.get("usages"):
         spec["usages"] = ["digital signature", "key encipherment"]
-    if spec.get("signerName") is None:
+    if not spec.get("signerName"):
         spec["signerName"] = _signer(spec)
     for condition in dig(obj, "status", "conditions", default=()):
         condition["status"] = condition.get("status") or "True"
