@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -37,6 +38,7 @@ class Backend:
         self.requests: list[Request] = []
         self.redirect = ""
         self.healthy = True
+        self.instead: Response | None = None
         self._tls = tls
         self.server = Server(self.handle)
         self.watching = asyncio.Event()
@@ -47,6 +49,9 @@ class Backend:
 
     async def handle(self, request: Request) -> Response:
         path = request.raw_path
+        if self.instead is not None:
+            self.requests.append(request)
+            return self.instead
         documents: dict[str, Any] = {
             "/apis/metrics.example.com/v1": LISTED, "/openapi/v2": OPENAPI,
             "/openapi/v3": {"paths": {"apis/metrics.example.com/v1": {"serverRelativeURL": "/openapi/v3/apis/metrics.example.com/v1?hash=AB12"}}}}
@@ -207,6 +212,22 @@ async def test_a_redirecting_backend_is_refused(api: InProcess, backend: Backend
     answer = await streamed(api, MEALS)
     assert (answer.status, answer.message) == (502, "the backend attempted to redirect this request, which is not permitted")
     assert "location" not in {name.lower() for name in answer.headers}
+
+
+@pytest.mark.parametrize("instead", [
+    Response(200, {}, b"the content of an internal service"), Response(500, {}, b"the content of an internal service"),
+    Response(307, {"Location": "https://127.0.0.1:1/the content of an internal service"}), Response(200, {}, b'"the content of an internal service"'),
+])
+async def test_attack_4_nothing_of_a_foreign_answer_gets_into_a_condition(api: InProcess, backend: Backend, tmp_path: Path, instead: Response, caplog: pytest.LogCaptureFixture) -> None:
+    """CVE-2020-8555: whoever may make an APIService would read by it what answers at any endpoint."""
+    caplog.set_level(logging.DEBUG)
+    backend.instead = instead
+    await serve(api, backend, caBundle=ca_of(tmp_path))
+    async with asyncio.timeout(10):
+        while not backend.requests or not (found := (await api.get(f"{SERVICES}/v1.metrics.example.com")).object.get("status", {}).get("conditions")):
+            await asyncio.sleep(0.001)
+    assert "internal service" not in orjson.dumps(found).decode() + caplog.text
+    assert {request.raw_path for request in backend.requests} <= {"/apis/metrics.example.com/v1", "/openapi/v2", "/openapi/v3"}
 
 
 async def test_a_certificate_of_somebody_else_is_refused(api: InProcess, backend: Backend, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -167,6 +168,29 @@ async def test_an_issuer_that_cannot_be_trusted_lets_nobody_in(pki: Pki, idp: Id
     try:
         assert await api.who(idp.token()) == 401
         assert (await api.who("admin-token"))["username"] == "admin"
+    finally:
+        await api.stop()
+
+
+@pytest.mark.parametrize("instead", [
+    Response(302, {"Location": "/internal"}), Response(200, {}, b"the content of an internal service"), Response(500, {}, b"the content of an internal service"),
+    Response(200, {}, b'{"issuer": "' + b"x" * (2 << 20) + b'"}'), Response(200, {}, b"[" * 100_000), Response(200, {}, b'{"issuer": 1, "keys": "the content of an internal service"}'),
+])
+async def test_attack_4_an_issuer_leads_nowhere_and_is_not_quoted(pki: Pki, idp: Idp, instead: Response, caplog: pytest.LogCaptureFixture) -> None:
+    """CVE-2020-8555: no redirect is followed, bodies are bounded, and nothing of them is told."""
+    caplog.set_level(logging.DEBUG)
+    targets = []
+
+    async def handle(request: Request) -> Response:
+        targets.append(request.raw_path)
+        return instead
+
+    idp.server.handler = handle
+    api = await site(pki, read(idp.configuration(), time.time, "https://own"))
+    try:
+        answer = await api.post(WHOAMI, {}, token=idp.token())
+        assert answer.status == 401 and "internal" not in answer.text + caplog.text
+        assert targets == ["/.well-known/openid-configuration"]
     finally:
         await api.stop()
 
