@@ -35,6 +35,8 @@ class Context:
     """The version of the request's path, such as `events.k8s.io/v1`; empty means the stored version. Few rules depend on it."""
     user_info: Mapping[str, Any] = field(default_factory=dict)
     """Who asks, as authentication's `UserInfo`: username, uid, groups, extra."""
+    warnings: list[str] = field(default_factory=list)
+    """What validation would tell without refusing; only what it alone can know belongs here, the rest to `Kind.warnings`."""
 
 
 def nothing(obj: Object) -> None:

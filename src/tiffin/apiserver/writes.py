@@ -339,7 +339,7 @@ def _nothing_held() -> None:
 def _kind_context(context: RequestContext, served: Served, subresource: Subresource | None = None) -> Context:
     """What the functions of a Kind may know of a request."""
     name = subresource.name if subresource else ""
-    return Context(context.now, context.user.name, name, served.api_version, context.user.info())
+    return Context(context.now, context.user.name, name, served.api_version, context.user.info(), context.warnings)
 
 
 def _deletion_finished(kind: Kind, new: Object, old: Object) -> bool:

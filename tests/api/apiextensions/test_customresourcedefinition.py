@@ -1,6 +1,7 @@
 """CustomResourceDefinitions: what is refused, in Kubernetes' words."""
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,6 +86,16 @@ SCHEMAS: list[tuple[dict[str, Any], list[str]]] = [
     ({"type": "object", "default": {}}, [f"{SCHEMA}.default.apiVersion: Required value", f"{SCHEMA}.default.kind: Required value"]),
     ({"type": "object", "properties": {"metadata": {"type": "object", "default": {"name": "x"}}}}, [
         f"{SCHEMA}.properties[metadata].default: Forbidden: must not be set in top-level metadata"]),
+    # what cannot be read as a structural schema at all hides what is wrong with its structure, and its rules
+    (field({"$ref": ""}), [f"{A}.$ref: Forbidden: $ref is not supported"]),
+    (field({"additionalItems": False}), [f"{A}.additionalItems: Forbidden: additionalItems is not supported"]),
+    (field({"dependencies": {}}), [f"{A}.dependencies: Forbidden: dependencies is not supported"]),
+    (field({**TEXT, "definitions": {}, "patternProperties": {}, "id": ""}), []),
+    (field({"type": "array", "items": [TEXT], "x-kubernetes-validations": [{"rule": "1"}]}), [
+        f"{A}.items: Forbidden: items must be a schema object and not an array"]),
+    (field({"type": "null"}), [
+        f'{A}.type: Unsupported value: "null": supported values: "array", "boolean", "integer", "number", "object", "string"',
+        f"{A}.type: Forbidden: type cannot be set to null, use nullable as an alternative"]),
 ]
 
 
@@ -144,6 +155,8 @@ def test_the_status_subresource_limits_the_root() -> None:
 
 @pytest.mark.parametrize(("path", "words"), [
     (".spec.nope", "is an invalid path: does not refer to a valid field"), ("spec.a", "is an invalid path: expected [ or . but got: spec"),
+    (".spec['a']", "is an invalid path: array notation is not allowed"), (".spec.", "is an invalid path: unexpected end of JSON path"),
+    (".spec.nope[", "is an invalid path: does not refer to a valid field"),
     (".spec.o", "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.")])
 def test_selectable_fields(path: str, words: str) -> None:
     schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"o": {"type": "object"}, "a": TEXT}}}}
@@ -180,3 +193,86 @@ def test_what_was_accepted_once_is_not_looked_at_again() -> None:
     assert crd.validate_update(new, old, CONTEXT) == []
     new["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["b"] = {}
     assert len(crd.validate_update(new, old, CONTEXT)) == 2
+
+
+def test_versions_that_agree_on_selectable_fields_but_not_on_schemas() -> None:
+    """Kubernetes takes what versions agree on out of them, and then misses the schema."""
+    selectable = [{"jsonPath": ".a"}]
+    made = definition(field(TEXT), selectableFields=selectable)
+    made["spec"]["versions"].append({"name": "v2", "served": True, "schema": {"openAPIV3Schema": field(WHOLE)}, "selectableFields": selectable})
+    assert errors(made) == ['spec.selectableFields: Invalid value: "": may only be set when validations.schema is included']
+    made["spec"]["versions"][1]["selectableFields"] = []
+    assert errors(made) == []
+
+
+@pytest.mark.parametrize(("root", "refused"), [
+    ({"maxProperties": 0}, True), ({"additionalProperties": False}, True), ({"x-kubernetes-embedded-resource": False}, False), ({"nullable": False}, False),
+    ({"title": "t", "minimum": 0}, False),
+])
+def test_what_the_status_subresource_leaves_of_the_root(root: dict[str, Any], refused: bool) -> None:
+    found = errors(definition({"type": "object", **root}, subresources={"status": {}}))
+    assert any("fields are allowed at the root" in text for text in found) is refused
+
+
+def established(made: dict[str, Any]) -> dict[str, Any]:
+    made["status"]["conditions"] = [{"type": "Established", "status": "True"}]
+    return made
+
+
+def changes(new: dict[str, Any], old: dict[str, Any]) -> list[str]:
+    return [str(error) for error in crd.validate_update(new, old, CONTEXT)]
+
+
+def test_approval_is_asked_for_again_when_it_changes() -> None:
+    def protected(note: str) -> dict[str, Any]:
+        made = definition()
+        made["spec"]["group"] = "e.k8s.io"
+        made["metadata"]["annotations"] = {"api-approved.kubernetes.io": note} if note else {}
+        return made
+
+    assert changes(protected(""), protected("")) == changes(protected("unapproved, for now"), protected("")) == []
+    assert changes(protected("odd"), protected("also odd")) == []
+    assert changes(protected(""), protected("https://x/y"))[0].startswith("metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups")
+    assert changes(protected("odd"), protected(""))[0].startswith('metadata.annotations[api-approved.kubernetes.io]: Invalid value: "odd": protected groups')
+
+
+def test_unknown_fields_are_not_kept_again() -> None:
+    made = definition(field({**TEXT, "default": "x"}))
+    made["spec"]["preserveUnknownFields"] = True
+    made["spec"]["conversion"] = {"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://x"}}}
+    wanted = [
+        "spec.preserveUnknownFields: Invalid value: true: must be false in order to use defaults in the schema",
+        'spec.conversion.strategy: Invalid value: "Webhook": must be None if spec.preserveUnknownFields is true',
+        "spec.preserveUnknownFields: Invalid value: true: cannot set to true, set x-kubernetes-preserve-unknown-fields to true in "
+        "spec.versions[*].schema instead"]
+    assert errors(made) == changes(made, definition()) == wanted
+
+
+@pytest.mark.parametrize(("text", "fault"), [
+    ("ca", "unable to parse bytes as PEM block"),
+    ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "failed to parse certificate: x509: malformed certificate"),
+    ("-----BEGIN KEY-----\nAAAA\n-----END KEY-----\n", "no valid certificate authority data seen"),
+])
+def test_certificates_of_conversion_webhooks(text: str, fault: str) -> None:
+    bundle = b64encode(text.encode()).decode()
+    made, without = definition(), established(definition())
+    made["spec"]["conversion"] = {
+        "strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://x", "caBundle": bundle}}}
+    told = [f'spec.conversion.webhookClientConfig.caBundle: Invalid value: "{bundle}": unable to load root certificates: {fault}']
+    assert errors(made) == changes(established(made), without) == told
+    assert changes(made, definition()) == [] and changes(made, made) == []  # nobody relies on it yet; it was wrong before
+
+
+def test_an_empty_client_is_one() -> None:
+    made = definition()
+    made["spec"]["conversion"]["webhook"] = {"clientConfig": {}}
+    assert errors(made) == ["spec.conversion.webhookClientConfig: Forbidden: should not be set when strategy is not set to Webhook"]
+
+
+def test_status_updates_change_the_metadata_too() -> None:
+    old, new = definition(), definition()
+    new["metadata"]["labels"], new["spec"], new["status"]["storedVersions"] = {"a": "b"}, {}, []
+    crd.prepare_status(new, old, CONTEXT)
+    assert new["spec"] == old["spec"] and new["metadata"]["labels"] == {"a": "b"} and new["status"]["storedVersions"] == ["v1"]
+    new["status"]["acceptedNames"] = {"plural": "Bad_"}
+    assert [str(error).split(":")[0] for error in crd.validate_status(new, old, CONTEXT)] == ["status.acceptedNames.plural"]

@@ -38,6 +38,10 @@ def fields(**properties: Any) -> dict[str, Any]:
     (ruled(fields(a=WHOLE), rule="self.a > 1"), {}, ['<nil>: Invalid value: "object": no such key: a evaluating rule: self.a > 1']),
     (fields(l={"type": "array", "items": ruled(WHOLE, rule="self < 5")}), {"l": [1, 9]}, ["l[1]: Invalid value: 9: failed rule: self < 5"]),
     (fields(m={"type": "object", "additionalProperties": ruled(WHOLE, rule="self < 5")}), {"m": {"k": 9}}, ["m[k]: Invalid value: 9: failed rule: self < 5"]),
+    (fields(a=ruled(WHOLE, rule="self < 5", messageExpression="' one line\\n '")), {"a": 9}, ["a: Invalid value: 9: one line"]),
+    (fields(s=ruled(fields(**{"a-b": WHOLE}), rule="false", fieldPath="['a-b']")), {"s": {}}, ["s.a-b: Invalid value: failed rule: false"]),
+    (fields(s=ruled(fields(m={"type": "object", "additionalProperties": TEXT}), rule="false", fieldPath=".m['k.l']")), {"s": {}}, [
+        "s.m[k.l]: Invalid value: failed rule: false"]),
     (fields(a=ruled(WHOLE, rule="self < 5")), {"a": None}, []), (fields(a=ruled(WHOLE, rule="self < 5")), {}, []),
 ])
 def test_what_rules_say(schema: dict[str, Any], value: Any, found: list[str]) -> None:
@@ -77,3 +81,30 @@ def test_a_budget_ends() -> None:
 
 def test_no_rules_no_node() -> None:
     assert rule_node(fields(a=TEXT, l={"type": "array", "items": TEXT})) is None
+
+
+SMALL = {"rule": "self < 5", "message": "small"}
+
+
+@pytest.mark.parametrize(("schema", "new", "old", "found"), [
+    # what has no old value of its own is as unchanged as what holds it
+    (fields(l={"type": "array", "items": ruled(WHOLE, **SMALL)}, b=WHOLE), {"l": [9], "b": 2}, {"l": [9], "b": 1}, []),
+    (fields(l={"type": "array", "items": ruled(WHOLE, **SMALL)}), {"l": [9, 1]}, {"l": [9]}, ["l[0]: Invalid value: 9: small"]),
+    (fields(l={"type": "array", "items": fields(a=ruled(WHOLE, **SMALL))}, b=WHOLE), {"l": [{"a": 9}], "b": 2}, {"l": [{"a": 9}], "b": 1}, []),
+    (fields(m={"type": "object", "additionalProperties": ruled(WHOLE, **SMALL)}), {"m": {"x": 9, "y": 9}}, {"m": {"x": 9}}, ["m[y]: Invalid value: 9: small"]),
+])
+def test_ratcheting_below_lists(schema: dict[str, Any], new: Any, old: Any, found: list[str]) -> None:
+    assert asked(schema, new, old) == found
+
+
+def test_what_is_passed_over_is_told_apart() -> None:
+    node = rule_node(fields(a=ruled(WHOLE, **SMALL)))
+    assert node is not None
+    passed: list[Any] = []
+    assert node.violations({"a": 9}, {"a": 9}, passed=passed) == [] and [str(error) for error in passed] == ["a: Invalid value: 9: small"]
+
+
+def test_a_message_may_cost_too_much() -> None:
+    schema = fields(a=ruled({"type": "array", "items": WHOLE}, rule="false", messageExpression="self.exists(x, x < 0) ? 'a' : 'b'"))
+    words = "messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run"
+    assert asked(schema, {"a": list(range(50))}, budget=Budget(10)) == [f'a: Invalid value: "array": {words}']

@@ -51,7 +51,7 @@ def match_errors(match: dict[str, Any], path: str) -> list[FieldError]:
         errors += validate_label_selector(match.get(field), f"{path}.{field}")
     for field in ("resourceRules", "excludeResourceRules"):
         for index, rule in enumerate(match.get(field) or ()):
-            errors += rule_errors(rule, f"{path}.{field}[{index}]") + _name_errors(rule, f"{path}.{field}[{index}].resourceNames")
+            errors += _name_errors(rule, f"{path}.{field}[{index}].resourceNames") + rule_errors(rule, f"{path}.{field}[{index}]")
     return errors
 
 
@@ -106,7 +106,8 @@ def _resource_errors(resources: list[str], path: str) -> list[FieldError]:
             everywhere.add(sub)
     if len(resources) > 1 and "*/*" in resources:
         errors.append(invalid(path, resources, "if '*/*' is present, must not specify other resources"))
-    if "*" in resources and any(value != "*" and "/" not in value for value in resources):
+    plain = [value for value in resources if value and "/" not in value]
+    if "*" in plain and plain[-1] != "*":  # only the last of them counts
         errors.append(invalid(path, resources, "if '*' is present, must not specify other resources without subresources"))
     return errors
 
@@ -149,7 +150,7 @@ def variable_errors(variables: list[dict[str, Any]] | None, path: str, scope: Sc
     errors: list[FieldError] = []
     for index, variable in enumerate(variables or ()):
         here, called = f"{path}[{index}]", variable.get("name") or ""
-        if not called:
+        if not called.strip():
             errors.append(required(f"{here}.name", "name is not specified"))
         elif not _identifier(called) or called in _RESERVED:
             errors.append(invalid(f"{here}.name", called, "must be a valid CEL identifier"))
@@ -160,6 +161,11 @@ def variable_errors(variables: list[dict[str, Any]] | None, path: str, scope: Sc
 
 def failure_policy_errors(policy: str | None, path: str) -> list[FieldError]:
     return [required(path)] if policy is None else one_of(policy, path, FAILURE_POLICIES)
+
+
+def joined(value: str, path: str, complaints: list[str], before: str = "") -> list[FieldError]:
+    """All that is wrong with a name, in one violation."""
+    return [invalid(path, value, before + ",".join(complaints))] if complaints else []
 
 
 def param_kind_errors(kind: dict[str, Any] | None, path: str) -> list[FieldError]:
@@ -173,9 +179,14 @@ def param_kind_errors(kind: dict[str, Any] | None, path: str) -> list[FieldError
         errors.append(invalid(f"{path}.apiVersion", version, f"unexpected GroupVersion string: {version}"))
     else:
         group, _, last = version.rpartition("/")
-        errors += named(group, f"{path}.apiVersion", names.is_dns1123_subdomain) if group else []
-        errors += named(last, f"{path}.apiVersion", names.is_dns1035_label)
-    return errors + (named(called.lower(), f"{path}.kind", names.is_dns1035_label) if called else [required(f"{path}.kind")])
+        errors += joined(group, f"{path}.apiVersion", names.is_dns1123_subdomain(group)) if group else []
+        if last:
+            errors += joined(last, f"{path}.apiVersion", names.is_dns1035_label(last))
+        else:
+            errors.append(invalid(f"{path}.apiVersion", version, "version must be specified"))
+    if not called:
+        return [*errors, required(f"{path}.kind")]
+    return errors + joined(called, f"{path}.kind", names.is_dns1035_label(called.lower()), "may have mixed case, but should otherwise match: ")
 
 
 def constraint_errors(match: dict[str, Any] | None, path: str) -> list[FieldError]:

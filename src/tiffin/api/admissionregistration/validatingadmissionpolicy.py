@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tiffin.api.admissionregistration.expressions import Scope
 
 REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
+MOST_ANNOTATIONS, LONGEST_ANNOTATION = 20, 5 * 1024
+"""Audit annotations of a policy, and bytes of the expression of one."""
 _ONE_OF = "validations or auditAnnotations must contain at least one item"
 
 
@@ -43,6 +45,9 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
         return [*errors, required("spec.validations", _ONE_OF), required("spec.auditAnnotations", _ONE_OF)]
     for index, validation in enumerate(validations):
         errors += _validation_errors(validation, f"spec.validations[{index}]", scope)
+    if len(annotations) > MOST_ANNOTATIONS:
+        shown = [{"Key": each.get("key") or "", "ValueExpression": each.get("valueExpression") or ""} for each in annotations]
+        errors.append(invalid("spec.auditAnnotations", shown, f"must not have more than {MOST_ANNOTATIONS} auditAnnotations"))
     seen: set[str] = set()
     for index, annotation in enumerate(annotations):
         path, key = f"spec.auditAnnotations[{index}]", annotation.get("key") or ""
@@ -63,8 +68,8 @@ def _validation_errors(validation: dict[str, Any], path: str, scope: Scope) -> l
     elif explained:
         errors += rules.expression_errors(explained, f"{path}.messageExpression", "", lambda text: scope.compile(text, MESSAGE, False))
     if message and not message.strip():
-        errors.append(invalid(f"{path}.message", message, "message must be non-empty if specified"))
-    elif "\n" in message or "\r" in message:
+        errors.append(invalid(f"{path}.message", message, "must be non-empty if specified"))
+    elif "\n" in message.strip() or "\r" in message.strip():
         errors.append(invalid(f"{path}.message", message, "must not contain line breaks"))
     return errors + (one_of(reason, f"{path}.reason", REASONS) if reason is not None else [])
 
@@ -73,7 +78,10 @@ def _annotation_errors(annotation: dict[str, Any], policy: str, path: str, scope
     from tiffin.api.admissionregistration.expressions import ANNOTATION
 
     key, text = annotation.get("key") or "", annotation.get("valueExpression") or ""
-    errors = named(f"{policy}/{key}" if policy else key, f"{path}.key", names.is_qualified_name)
+    unnamed = [invalid(f"{path}.key", key, "requires metadata.name be non-empty")]
+    errors = named(f"{policy}/{key}", f"{path}.key", names.is_qualified_name) if policy else unnamed
+    if len(text.strip().encode()) > LONGEST_ANNOTATION:
+        return [*errors, required(f"{path}.valueExpression", f"must not exceed {LONGEST_ANNOTATION} bytes in length")]
     return errors + rules.expression_errors(
         text, f"{path}.valueExpression", "valueExpression is not specified", lambda text: scope.compile(text, ANNOTATION))
 

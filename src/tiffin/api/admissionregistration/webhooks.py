@@ -1,11 +1,13 @@
 """Webhook configurations, validating and mutating: defaults, validation, table."""
 from __future__ import annotations
 
+from base64 import b64decode
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from tiffin.api.admissionregistration.rules import FAILURE_POLICIES, MATCH_POLICIES, condition_errors, default_rules, rule_errors
+from tiffin.api.certificates.pem import bundle_fault
 from tiffin.api.checks import named, needed, one_of
 from tiffin.api.kind import Column, Context
 from tiffin.api.printing import AGE, NAME
@@ -110,6 +112,12 @@ def client_errors(client: dict[str, Any], path: str) -> list[FieldError]:
         return _url_errors(url, f"{path}.url")
     assert service is not None
     return service_errors(service, f"{path}.service")
+
+
+def bundle_errors(bundle: str, path: str) -> list[FieldError]:
+    """Whether a bundle (base64) has certificates. The rule of conversion webhooks; those of admission may have any."""
+    fault = bundle_fault(b64decode(bundle))
+    return [invalid(path, bundle, f"unable to load root certificates: {fault}")] if fault else []
 
 
 def _url_errors(url: str, path: str) -> list[FieldError]:

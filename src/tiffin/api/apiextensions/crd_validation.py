@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
-from tiffin.api.admissionregistration.webhooks import client_errors
-from tiffin.api.apiextensions.conditions import APPROVED, approval, is_protected
+from tiffin.api.admissionregistration.webhooks import bundle_errors, client_errors
+from tiffin.api.apiextensions.conditions import APPROVED, approval, is_protected, is_true
 from tiffin.api.apiextensions.schema_rules import schema_errors
 from tiffin.api.checks import one_of
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, duplicate, forbidden, invalid, required, too_many
 from tiffin.machinery.object import Object, annotations_of, dig, name_of
-from tiffin.machinery.structural.rulepaths import FieldPathError, schema_at, steps_of
+from tiffin.machinery.structural.rulepaths import FieldPathError, follow
 
 Spec = dict[str, Any]
 
@@ -41,16 +41,39 @@ def definition_errors(crd: Object, unpruned: bool = False) -> list[FieldError]:
         errors.append(invalid("metadata.name", name_of(crd), 'must be spec.names.plural+"."+spec.group'))
     errors += spec_errors(spec, unpruned=unpruned) + name_errors(dig(crd, "status", "acceptedNames", default={}), "status.acceptedNames")
     errors += stored_version_errors(crd) + _approval_errors(crd, spec)
-    if spec.get("preserveUnknownFields") and not unpruned:
-        words = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
-        errors.append(invalid("spec.preserveUnknownFields", True, words))
-    return errors
+    return errors + _pruning_errors(spec, unpruned)
 
 
-def spec_errors(spec: Spec, old: Spec | None = None, unpruned: bool = False) -> list[FieldError]:
+def _pruning_errors(spec: Spec, unpruned: bool) -> list[FieldError]:
+    if not spec.get("preserveUnknownFields") or unpruned:
+        return []
+    words = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
+    return [invalid("spec.preserveUnknownFields", True, words)]
+
+
+def update_errors(new: Object, old: Object, unpruned: bool = False) -> list[FieldError]:
+    """What is wrong with a definition as it is now; `unpruned` as for `spec_errors`."""
+    spec: Spec = new.get("spec") or {}
+    errors = spec_errors(spec, old.get("spec"), unpruned, _had_no_bundle(old)) + change_errors(new, old)
+    errors += name_errors(dig(new, "status", "acceptedNames", default={}), "status.acceptedNames") + stored_version_errors(new)
+    if approval(new)[0] != approval(old)[0]:
+        errors += _approval_errors(new, spec)
+    return errors + _pruning_errors(spec, unpruned)
+
+
+def _had_no_bundle(old: Object) -> bool:
+    """Whether the certificates of a conversion webhook may be wrong: they were, or nobody could rely on the definition yet."""
+    if not is_true(old, "Established"):
+        return True
+    bundle = dig(old, "spec", "conversion", "webhook", "clientConfig", "caBundle")
+    return bool(bundle and bundle_errors(bundle, ""))
+
+
+def spec_errors(spec: Spec, old: Spec | None = None, unpruned: bool = False, any_bundle: bool = False) -> list[FieldError]:
     """What is wrong with a spec. Schemas that stand in the old one as they are now were accepted once, and are not looked at again.
 
-    `unpruned` definitions, which only v1beta1 could make, need no schemas, and theirs need not be structural.
+    `unpruned` definitions, which only v1beta1 could make, need no schemas, and theirs need not be structural. `any_bundle`: the
+    certificates of a conversion webhook need not be any.
     """
     errors = _group_errors(spec.get("group") or "", "spec.group")
     scope = spec.get("scope") or ""
@@ -59,6 +82,8 @@ def spec_errors(spec: Spec, old: Spec | None = None, unpruned: bool = False) -> 
     errors += [
         required(f"spec.versions[{index}].schema.openAPIV3Schema")
         for index, version in enumerate(versions) if not unpruned and dig(version, "schema", "openAPIV3Schema") is None]
+    if spec.get("preserveUnknownFields") and not unpruned and any(_has_default(dig(v, "schema", "openAPIV3Schema")) for v in versions):
+        errors.append(invalid("spec.preserveUnknownFields", True, "must be false in order to use defaults in the schema"))
     known = [(version.get("schema"), _status_of(version)) for version in (old or {}).get("versions") or ()]
     shared = frozenset(field for field in _PER_VERSION if all(version.get(field) == versions[0].get(field) for version in versions))
     for index, version in enumerate(versions):
@@ -72,7 +97,22 @@ def spec_errors(spec: Spec, old: Spec | None = None, unpruned: bool = False) -> 
     errors += _names_errors(spec.get("names") or {}, "spec.names")
     if versions:
         errors += _content_errors(versions[0], "spec", shared, any(map(_status_of, versions)), known, unpruned)
-    return errors + _conversion_errors(spec.get("conversion") or {}, "spec.conversion")
+    conversion = spec.get("conversion") or {}
+    if spec.get("preserveUnknownFields") and conversion.get("strategy", "None") != "None":
+        errors.append(invalid("spec.conversion.strategy", conversion["strategy"], "must be None if spec.preserveUnknownFields is true"))
+    return errors + _conversion_errors(conversion, "spec.conversion", any_bundle)
+
+
+def _has_default(schema: Any) -> bool:
+    """Whether there is a default anywhere in a schema."""
+    if not isinstance(schema, dict):
+        return False
+    if schema.get("default") is not None:
+        return True
+    below = [schema.get("items"), schema.get("additionalProperties"), schema.get("not"), *(schema.get("properties") or {}).values()]
+    for junctor in ("allOf", "anyOf", "oneOf"):
+        below += schema.get(junctor) or []
+    return any(map(_has_default, below))
 
 
 _PER_VERSION = frozenset({"schema", "subresources", "additionalPrinterColumns", "selectableFields"})
@@ -92,8 +132,10 @@ def _content_errors(version: Spec, path: str, fields: Set[str], status: bool, kn
         errors += _subresource_errors(version.get("subresources") or {}, f"{path}.subresources")
     if "additionalPrinterColumns" in fields:
         errors += _column_errors(version.get("additionalPrinterColumns") or [], f"{path}.additionalPrinterColumns")
-    if "selectableFields" in fields:
-        errors += _selectable_errors(version, f"{path}.selectableFields")
+    if "selectableFields" in fields and version.get("selectableFields"):
+        where = f"{path}.selectableFields"
+        apart = path == "spec" and "schema" not in fields  # versions that agree on these, but not on their schemas
+        errors += [invalid(where, "", "may only be set when validations.schema is included")] if apart else _selectable_errors(version, where)
     return errors
 
 
@@ -215,7 +257,7 @@ def _scale_path_errors(value: str, path: str, roots: tuple[str, ...], words: str
 
 def _selectable_errors(version: Spec, path: str) -> list[FieldError]:
     errors: list[FieldError] = []
-    seen: set[tuple[str, ...]] = set()
+    seen: set[str] = set()
     schema = dig(version, "schema", "openAPIV3Schema", default={})
     for index, field in enumerate(version.get("selectableFields") or ()):
         where, here = field.get("jsonPath") or "", f"{path}[{index}].jsonPath"
@@ -223,31 +265,34 @@ def _selectable_errors(version: Spec, path: str) -> list[FieldError]:
             errors.append(required(here))
             continue
         try:
-            found, steps = schema_at(schema, where, arrays=False), tuple(steps_of(where))
+            found, shown = follow(schema, where, brackets=False)
         except FieldPathError as error:
             errors.append(invalid(here, where, f"is an invalid path: {error}"))
             continue
-        if steps[0] == "metadata":
+        if shown.partition(".")[0] == "metadata":
             errors.append(invalid(here, where, "must not point to fields in metadata"))
         if found.get("type") not in ("string", "boolean", "integer"):
             errors.append(invalid(here, where, _SELECTABLE))
-        errors += [duplicate(here, where)] if steps in seen else []
-        seen.add(steps)
+        errors += [duplicate(here, where)] if shown in seen else []
+        seen.add(shown)
     return errors + ([too_many(path, len(seen), MOST_SELECTABLE)] if len(seen) > MOST_SELECTABLE else [])
 
 
-def _conversion_errors(conversion: Spec, path: str) -> list[FieldError]:
+def _conversion_errors(conversion: Spec, path: str, any_bundle: bool) -> list[FieldError]:
+    """`any_bundle`: certificates need not be any."""
     strategy, webhook = conversion.get("strategy") or "", conversion.get("webhook") or {}
     client, versions = webhook.get("clientConfig"), webhook.get("conversionReviewVersions") or []
     errors = one_of(strategy, f"{path}.strategy", ("None", "Webhook")) if strategy else [required(f"{path}.strategy")]
     if strategy != "Webhook":
         words = "should not be set when strategy is not set to Webhook"
-        set_fields = [field for field, value in (("webhookClientConfig", client), ("conversionReviewVersions", versions)) if value]
+        set_fields = [field for field, is_set in (("webhookClientConfig", client is not None), ("conversionReviewVersions", versions)) if is_set]
         return errors + [forbidden(f"{path}.{field}", words) for field in set_fields]
     if client is None:
         errors.append(required(f"{path}.webhookClientConfig", "required when strategy is set to Webhook"))
     else:
         errors += client_errors(client, f"{path}.webhookClientConfig")
+        if client.get("caBundle") and not any_bundle:
+            errors += bundle_errors(client["caBundle"], f"{path}.webhookClientConfig.caBundle")
     return errors + _review_version_errors(versions, f"{path}.conversionReviewVersions")
 
 
@@ -293,8 +338,7 @@ def _approval_errors(crd: Object, spec: Spec) -> list[FieldError]:
 
 def change_errors(new: Object, old: Object) -> list[FieldError]:
     """The group and plural name never change; scope and kind not once the definition is established."""
-    established = any(c.get("type") == "Established" and c.get("status") == "True" for c in dig(old, "status", "conditions", default=[]))
-    paths = [("scope",), ("names", "kind")] if established else []
+    paths = [("scope",), ("names", "kind")] if is_true(old, "Established") else []
     return [
         invalid(f"spec.{'.'.join(path)}", dig(new, "spec", *path), "field is immutable")
         for path in [*paths, ("group",), ("names", "plural")] if dig(new, "spec", *path) != dig(old, "spec", *path)

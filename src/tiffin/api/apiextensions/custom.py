@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 from tiffin.api.apiextensions.columns import table
 from tiffin.api.apiextensions.scalepaths import ScalePaths
 from tiffin.api.kind import Context, Kind, Subresource
-from tiffin.machinery.field import FieldError, invalid
+from tiffin.machinery.field import FieldError, invalid, quoted
 from tiffin.machinery.object import Object, dig
 from tiffin.machinery.structural.decoding import Structure
 from tiffin.machinery.versions import version_rank
 
 VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 NOT_ALL_CHECKED = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
+_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
+_UNQUALIFIED = "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"
 _BLOCKING = ("FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid")
 
 
@@ -75,8 +77,15 @@ def _version(spec: dict[str, Any], version: dict[str, Any], load: Load) -> Custo
         short_names=tuple(names.get("shortNames") or ()), categories=tuple(names.get("categories") or ()), verbs=VERBS,
         subresources=_subresources(declared, rules), unconditional_update=False, deprecation=_deprecation(spec, version),
         default=structure.default, prepare_for_create=rules.prepare_for_create, prepare_for_update=rules.prepare_for_update,
-        validate=rules.validate, validate_update=rules.validate_update, columns=columns, row=row, field_selectors=_selectable(version))
+        validate=rules.validate, validate_update=rules.validate_update, columns=columns, row=row, warnings=_warnings, field_selectors=_selectable(version))
     return CustomVersion(kind, structure, bool(version.get("served")), bool(version.get("storage")))
+
+
+def _warnings(new: Object, old: Object | None) -> list[str]:
+    """Of finalizers that are added and might be anybody's."""
+    before = dig(old or {}, "metadata", "finalizers", default=[])
+    odd = sorted({name for name in dig(new, "metadata", "finalizers", default=[]) if "/" not in name and name not in (*_FINALIZERS, *before)})
+    return [f"metadata.finalizers: {quoted(name)}: {_UNQUALIFIED}" for name in odd]
 
 
 def _deprecation(spec: dict[str, Any], version: dict[str, Any]) -> str:
@@ -158,33 +167,36 @@ class _Rules:
         if self.scale is not None:
             errors += self.scale.spec_violations(obj) + self.scale.status_violations(obj)
         errors += self.structure.embedded_violations(obj) + self.structure.repeated(obj)
-        return errors + self._rule_violations(obj, None, errors)
+        return errors + self._rule_violations(obj, None, errors, context)
 
     def validate_update(self, new: Object, old: Object, context: Context) -> list[FieldError]:
         errors = self.structure.update_violations(new, old)
         if self.scale is not None:
             errors += self.scale.spec_violations(new) + self.scale.status_violations(new)
-        return self._finish_update(new, old, errors)
+        return self._finish_update(new, old, errors, context)
 
     def validate_status(self, new: Object, old: Object, context: Context) -> list[FieldError]:
         errors = self.structure.update_violations(new, old)
         if self.scale is not None:
             errors += self.scale.status_violations(new)
-        return self._finish_update(new, old, errors)
+        return self._finish_update(new, old, errors, context)
 
-    def _finish_update(self, new: Object, old: Object, errors: list[FieldError]) -> list[FieldError]:
+    def _finish_update(self, new: Object, old: Object, errors: list[FieldError], context: Context) -> list[FieldError]:
         errors += self.structure.embedded_violations(new)
         repeated = self.structure.repeated(new)
         if repeated and not self.structure.repeated(old):
             errors += repeated
-        return errors + self._rule_violations(new, old, errors)
+        return errors + self._rule_violations(new, old, errors, context)
 
-    def _rule_violations(self, new: Object, old: Object | None, errors: list[FieldError]) -> list[FieldError]:
-        """What the CEL rules of the schema say; they are not asked about an object whose form is wrong."""
+    def _rule_violations(self, new: Object, old: Object | None, errors: list[FieldError], context: Context) -> list[FieldError]:
+        """What the CEL rules of the schema say; they are not asked about an object whose form is wrong. Of unchanged values they warn."""
         if not self.structure.has_rules:
             return []
         if any(error.reason in _BLOCKING for error in errors):
             return [invalid("<nil>", None, NOT_ALL_CHECKED)]
-        return self.structure.rule_violations(new, old)
+        passed: list[FieldError] = []
+        found = self.structure.rule_violations(new, old, passed)
+        context.warnings.extend(map(str, passed))
+        return found
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from tiffin.api.apiextensions.conditions import set_condition
-from tiffin.api.apiextensions.crd_validation import change_errors, definition_errors, name_errors, spec_errors, stored_version_errors
+from tiffin.api.apiextensions.crd_validation import definition_errors, name_errors, update_errors
 from tiffin.api.kind import Context, Kind, Subresource
 from tiffin.api.printing import NAME_AND_CREATED, name_and_created
-from tiffin.api.strategy import changed, keep, next_generation, start_generation, updates_status
+from tiffin.api.strategy import changed, keep, next_generation, start_generation
 from tiffin.machinery.field import FieldError, quoted
 from tiffin.machinery.object import Object, dig
 from tiffin.machinery.structural.formats import recognized
@@ -33,9 +33,6 @@ def default(obj: Object) -> None:
     if service is not None:
         service.setdefault("port", 443)
     _complete_status(obj.setdefault("status", {}))
-
-
-_status_strategy = updates_status()
 
 
 def _complete_status(status: dict[str, Any]) -> None:
@@ -65,8 +62,14 @@ def prepare_for_update(new: Object, old: Object, context: Context) -> None:
 
 
 def prepare_status(new: Object, old: Object, context: Context) -> None:
-    _status_strategy(new, old, context)
-    _note_storage_version(new)
+    """Through /status the spec stays as it is. The metadata may change, other than with most kinds."""
+    keep(new, old, "spec")
+    if not dig(new, "status", "storedVersions", default=[]):
+        _note_storage_version(new)
+
+
+def validate_status(new: Object, old: Object, context: Context) -> list[FieldError]:
+    return name_errors(dig(new, "status", "acceptedNames", default={}), "status.acceptedNames")
 
 
 def _note_storage_version(obj: Object) -> None:
@@ -126,8 +129,7 @@ def _may_stay_unpruned(new: Object, old: Object | None, context: Context) -> boo
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    errors = spec_errors(new.get("spec") or {}, old.get("spec"), _may_stay_unpruned(new, old, context)) + change_errors(new, old)
-    return errors + name_errors(dig(new, "status", "acceptedNames", default={}), "status.acceptedNames") + stored_version_errors(new)
+    return update_errors(new, old, _may_stay_unpruned(new, old, context))
 
 
 KIND = Kind(
@@ -141,7 +143,7 @@ KIND = Kind(
     short_names=("crd", "crds"),
     categories=("api-extensions",),
     subresources=(
-        Subresource("status", updates_object=True, prepare=prepare_status),
+        Subresource("status", updates_object=True, prepare=prepare_status, validate=validate_status),
     ),
     unconditional_update=False,
     deletion_finalizers=("customresourcecleanup.apiextensions.k8s.io",),

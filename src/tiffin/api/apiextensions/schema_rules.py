@@ -12,7 +12,7 @@ from tiffin.api.apiextensions.rule_costs import Costs
 from tiffin.api.apiextensions.schema_defaults import default_errors
 from tiffin.api.apiextensions.schema_structure import structure_errors
 from tiffin.machinery.field import FieldError, forbidden, invalid, not_supported, required
-from tiffin.machinery.structural.rulepaths import FieldPathError, schema_at
+from tiffin.machinery.structural.rulepaths import FieldPathError, follow
 
 Schema = dict[str, Any]
 TYPES = ("array", "boolean", "integer", "number", "object", "string")
@@ -23,6 +23,8 @@ AT_ROOT = (
     "XValidations")
 _AT_ROOT_KEYS = frozenset({"x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations", *(name[0].lower() + name[1:] for name in AT_ROOT)})
 _UNSUPPORTED = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
+_EVEN_EMPTY = ("additionalItems", "dependencies", "$ref")
+_SWITCHES = ("nullable", "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string")
 _METADATA = ("metadata", "kind", "apiVersion")
 _line_break = re.compile(r"[\n\r]")
 
@@ -45,6 +47,7 @@ def schema_errors(schema: Schema, status: bool, path: str, structural: bool = Tr
     errors = _root_errors(schema, path) if status else []
     if schema.get("nullable"):
         errors.append(forbidden(f"{path}.nullable", "nullable cannot be true at the root"))
+    structural = structural and not _is_unreadable(schema)
     wrong = structure_errors(schema, path) or default_errors(schema, path) if structural else []
     costs = Costs.root(schema) if structural and not wrong else None
     keywords, rules = _node_errors(schema, path, _Place(), True, costs)
@@ -52,10 +55,28 @@ def schema_errors(schema: Schema, status: bool, path: str, structural: bool = Tr
     return errors + (costs.total_errors(path) if costs is not None else [])
 
 
+def _unsupported(schema: Schema) -> list[str]:
+    """The keywords of a node that no schema may have."""
+    return [name for name in _UNSUPPORTED if (schema.get(name) is not None if name in _EVEN_EMPTY else schema.get(name))]
+
+
+def _is_unreadable(schema: Any) -> bool:
+    """Whether something in a schema cannot stand in a structural one at all; no more is said of its structure then."""
+    if not isinstance(schema, dict):
+        return False
+    if _unsupported(schema) or schema.get("type") == "null" or (isinstance(schema.get("items"), list) and schema["items"]):
+        return True
+    below = [schema.get("items"), schema.get("additionalProperties"), schema.get("not"), *(schema.get("properties") or {}).values()]
+    for junctor in ("allOf", "anyOf", "oneOf"):
+        below += schema.get(junctor) or []
+    return any(map(_is_unreadable, below))
+
+
 def _root_errors(schema: Schema, path: str) -> list[FieldError]:
-    if schema.get("type") and schema["type"] != "object":
+    before_type = any(schema.get(key) for key in ("id", "$schema")) or schema.get("$ref") is not None
+    if not before_type and schema.get("type") and schema["type"] != "object":
         return [invalid(f"{path}.type", schema["type"], 'only "object" is allowed as the type at the root of the schema if the status subresource is enabled')]
-    if all(key in _AT_ROOT_KEYS for key, value in schema.items() if value):
+    if all(key in _AT_ROOT_KEYS or value is None or (value is False and key in _SWITCHES) or value == "" for key, value in schema.items()):
         return []
     words = f"only [{' '.join(AT_ROOT)}] fields are allowed at the root of the schema if the status subresource is enabled"
     return [invalid(path, schema, words)]
@@ -109,9 +130,7 @@ def _plain_errors(schema: Schema, path: str, place: _Place) -> list[FieldError]:
         errors.append(not_supported(f"{path}.type", kind, TYPES))
     if schema.get("default") is not None and place.no_defaults:
         errors.append(forbidden(f"{path}.default", f"must not be set {place.no_defaults}"))
-    for name in _UNSUPPORTED:
-        if schema.get(name):
-            errors.append(forbidden(f"{path}.{name}", f"{name} is not supported"))
+    errors += [forbidden(f"{path}.{name}", f"{name} is not supported") for name in _unsupported(schema)]
     if kind == "null":
         errors.append(forbidden(f"{path}.type", "type cannot be set to null, use nullable as an alternative"))
     if isinstance(schema.get("items"), list) and schema["items"]:
@@ -234,7 +253,7 @@ def _rule_form_errors(schema: Schema, path: str) -> list[FieldError]:
 
 def _leads_somewhere(schema: Schema, path: str) -> bool:
     try:
-        schema_at(schema, path)
+        follow(schema, path)
     except FieldPathError:
         return False
     return True

@@ -73,6 +73,17 @@ def certificates_fault(text: bytes) -> str:
     return "" if found else "must contain at least one CERTIFICATE PEM block"
 
 
+def bundle_fault(text: bytes) -> str:
+    """What keeps a text from holding certificates to trust; empty when nothing does. What is beside them is skipped."""
+    found = blocks(text)
+    faults = [_sequence_fault(block.content, "") for block in found if block.kind == CERTIFICATE and not block.has_headers]
+    if not all(faults):
+        return ""
+    if faults:
+        return "failed to parse certificate: x509: malformed certificate"
+    return "no valid certificate authority data seen" if found else "unable to parse bytes as PEM block"
+
+
 def _sequence_fault(content: bytes, called: str) -> str:
     """What keeps bytes from beginning with one whole ASN.1 sequence."""
     if len(content) < 2:

@@ -109,9 +109,9 @@ class Structure:
         """Whether there are CEL rules."""
         return self._rules is not None
 
-    def rule_violations(self, new: Object, old: Object | None) -> list[FieldError]:
-        """What the CEL rules say; `old` is None on creation."""
-        return self._rules.violations(new, old) if self._rules is not None else []
+    def rule_violations(self, new: Object, old: Object | None, passed: list[FieldError]) -> list[FieldError]:
+        """What the CEL rules say; `old` is None on creation. What they say of unchanged values is added to `passed`."""
+        return self._rules.violations(new, old, passed=passed) if self._rules is not None else []
 
     @cached_property
     def _rules(self) -> RuleNode | None:

@@ -18,7 +18,7 @@ from tiffin.machinery.cel.errors import CompilationError, CostExceeded, Evaluati
 from tiffin.machinery.cel.schematypes import schema_type
 from tiffin.machinery.cel.types import Type
 from tiffin.machinery.cel.values import NONE, Optional
-from tiffin.machinery.field import FieldError, duplicate, invalid
+from tiffin.machinery.field import FieldError, duplicate, invalid, quoted
 from tiffin.machinery.structural.rulepaths import child_path
 from tiffin.machinery.structural.values import NOWHERE, UNKNOWN, correlate, unchanged
 
@@ -42,13 +42,13 @@ def rule_environment(self_type: Type, optional_old: bool) -> Environment:
 class Rule:
     """One rule, compiled. `program` is None for one that does not compile, with the reason in `failure`."""
 
-    def __init__(self, rule: Schema, self_type: Type | None) -> None:
+    def __init__(self, rule: Schema, self_type: Type | None, schema: Schema) -> None:
         self.rule = rule
         self.optional_old = bool(rule.get("optionalOldSelf"))
         self.failure = ""
         self.program: Program | None = None
         self.message: Program | None = None
-        self.path = child_path(rule.get("fieldPath") or "")
+        self.path = child_path(schema, rule.get("fieldPath") or "")
         if self_type is None:
             return
         environment = rule_environment(self_type, self.optional_old)
@@ -75,11 +75,24 @@ class _Stop(Exception):
     """No further rules are run."""
 
 
+class _TooCostly(Exception):
+    """A messageExpression spent more than it may."""
+
+
 class _Asked(NamedTuple):
-    """One asking of all rules: what is found, and what may still be spent."""
+    """One asking of all rules: what is found, what was passed over, and what may still be spent."""
 
     errors: list[FieldError]
     budget: Budget
+    passed: list[FieldError]
+
+
+class _Ancestor(NamedTuple):
+    """The nearest place on the way that has an old value, for what stands below it and has none."""
+
+    schema: Schema
+    old: Any
+    value: Any
 
 
 class RuleNode:
@@ -95,41 +108,47 @@ class RuleNode:
         if not declared:
             return []
         self_type = schema_type(self.schema, root=self.resource)
-        return [Rule(rule, self_type) for rule in declared if (rule.get("rule") or "").strip()]
+        return [Rule(rule, self_type, self.schema) for rule in declared if (rule.get("rule") or "").strip()]
 
-    def violations(self, value: Any, old: Any = None, budget: Budget | None = None, path: str = "") -> list[FieldError]:
-        """What the rules say of a value; `old` is None on creation."""
+    def violations(
+        self, value: Any, old: Any = None, budget: Budget | None = None, path: str = "", passed: list[FieldError] | None = None
+    ) -> list[FieldError]:
+        """What the rules say of a value; `old` is None on creation. What they say of unchanged values is added to `passed`."""
         errors: list[FieldError] = []
         try:
-            self._ask(_Asked(errors, budget or Budget()), value, path, old, UNKNOWN if old is None else old)
+            self._ask(_Asked(errors, budget or Budget(), [] if passed is None else passed), value, path, old, UNKNOWN if old is None else old, None)
         except _Stop:
             pass
         return errors
 
-    def _ask(self, asked: _Asked, value: Any, path: str, old: Any, before: Any) -> None:
-        """`old` is what `oldSelf` is, `before` what an unchanged value is told by; the two are correlated by different rules."""
+    def _ask(self, asked: _Asked, value: Any, path: str, old: Any, before: Any, near: _Ancestor | None) -> None:
+        """`old` is what `oldSelf` is, `before` what an unchanged value is told by; the two are correlated by different rules.
+        Where there is nothing before, the value is unchanged if `near` is."""
         if value is None:
             return
+        if before is not UNKNOWN:
+            near = _Ancestor(self.schema, before, value)
         for rule in self.rules:
-            self._ask_rule(asked, rule, value, path, old, before)
+            self._ask_rule(asked, rule, value, path, old, near)
         if value.__class__ is list and self.items is not None:
             was = correlate(self.schema, old, value) if self.schema.get("x-kubernetes-list-type") == "map" and old.__class__ is list else None
             earlier = correlate(self.schema, before, value) if before.__class__ is list else None
             for index, item in enumerate(value):
                 counterpart = was(index) if was is not None else None
                 self.items._ask(
-                    asked, item, f"{path}[{index}]", None if counterpart is UNKNOWN else counterpart, UNKNOWN if earlier is None else earlier(index))
+                    asked, item, f"{path}[{index}]", None if counterpart is UNKNOWN else counterpart,
+                    UNKNOWN if earlier is None else earlier(index), near)
         elif value.__class__ is dict:
             olds = old if old.__class__ is dict and self.keeps_fields else {}
             befores = before if before.__class__ is dict else {}
             for key, item in value.items():
                 node = self.fields.get(key)
                 if node is not None:
-                    node._ask(asked, item, f"{path}.{key}" if path else key, olds.get(key), befores.get(key, UNKNOWN))
+                    node._ask(asked, item, f"{path}.{key}" if path else key, olds.get(key), befores.get(key, UNKNOWN), near)
                 elif self.others is not None:
-                    self.others._ask(asked, item, f"{path}[{key}]", olds.get(key), befores.get(key, UNKNOWN))
+                    self.others._ask(asked, item, f"{path}[{key}]", olds.get(key), befores.get(key, UNKNOWN), near)
 
-    def _ask_rule(self, asked: _Asked, rule: Rule, value: Any, path: str, old: Any, before: Any) -> None:
+    def _ask_rule(self, asked: _Asked, rule: Rule, value: Any, path: str, old: Any, near: _Ancestor | None) -> None:
         kind = self.schema.get("type") or ""
         if rule.program is None:
             asked.errors.append(invalid(path or NOWHERE, kind, f"rule compile error: {rule.failure}"))
@@ -152,11 +171,16 @@ class RuleNode:
             asked.errors.append(invalid(path or NOWHERE, kind, text))
             raise _Stop from None
         self._check_budget(asked, path, kind)
-        if met is True or (not rule.uses_old and before is not UNKNOWN and unchanged(self.schema, before, value)):
+        if met is True:
             return
-        message = self._message(asked, rule, bindings, path, kind)
-        where = path + (rule.path if path else rule.path.removeprefix("."))
-        asked.errors.append(_error(rule.rule.get("reason") or "", where or NOWHERE, value, message))
+        where = (path + (rule.path if path else rule.path.removeprefix("."))) or NOWHERE
+        found = asked.passed if not rule.uses_old and near is not None and unchanged(*near) else asked.errors
+        try:
+            message = self._message(asked, rule, bindings)
+        except _TooCostly as error:
+            found.append(invalid(where, kind, str(error)))
+            raise _Stop from None
+        found.append(_error(rule.rule.get("reason") or "", where, value, message))
 
     @staticmethod
     def _old(rule: Rule, old: Any) -> Any:
@@ -170,18 +194,22 @@ class RuleNode:
             asked.errors.append(invalid(path or NOWHERE, kind, OUT_OF_BUDGET))
             raise _Stop
 
-    def _message(self, asked: _Asked, rule: Rule, bindings: dict[str, Any], path: str, kind: str) -> str:
-        """What a failed rule tells: its messageExpression if that comes to a line of text, else its message."""
+    @staticmethod
+    def _message(asked: _Asked, rule: Rule, bindings: dict[str, Any]) -> str:
+        """What a failed rule tells: its messageExpression if that comes to a line of text, else its message. Raises _TooCostly."""
         if rule.message is None:
             return rule.default_message
         try:
             text = rule.message.evaluate(bindings, asked.budget)
-        except (EvaluationError, CostExceeded):
+        except EvaluationError:
             text = ""
-        self._check_budget(asked, path, kind)
-        if not isinstance(text, str) or not text.strip() or "\n" in text or len(text) > LONGEST_MESSAGE:
-            return rule.default_message
-        return text.strip()
+        except CostExceeded:
+            source = quoted(rule.rule["messageExpression"])
+            raise _TooCostly(f"no further validation rules will be run due to call cost exceeds limit for messageExpression: {source}") from None
+        if asked.budget.exhausted:
+            raise _TooCostly(f"messageExpression evaluation failed {OUT_OF_BUDGET.removeprefix('validation failed ')}")
+        line = text.strip() if isinstance(text, str) else ""
+        return line if line and "\n" not in line and len(line.encode()) <= LONGEST_MESSAGE else rule.default_message
 
 
 def _error(reason: str, path: str, value: Any, message: str) -> FieldError:
