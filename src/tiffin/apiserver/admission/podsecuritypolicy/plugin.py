@@ -68,7 +68,7 @@ class PodSecurityPolicy(Plugin):
             if found := violations(policy, copy):
                 refused.append((name, found))
             elif copy == pod and self._may_use(a, pod, name):
-                return _Allowed(pod, name)
+                return _Allowed(copy, name)
             elif fills_in and completed is None and self._may_use(a, pod, name):
                 completed = _Allowed(copy, name)
         if completed is not None:
