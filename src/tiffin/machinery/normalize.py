@@ -20,7 +20,12 @@ from tiffin.machinery.schema import META, Bytes, Field, IntOrString, List, Map, 
 
 Normalizer = Callable[[Any], Any]
 INT32, INT64 = 2**31, 2**63
-DEFINITION_SPEC = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec"
+TOLD_FROM_ABSENT = {
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec": ("versions",),
+    "io.k8s.api.autoscaling.v2.HPAScalingRules": ("policies",),
+    "io.k8s.api.core.v1.EphemeralContainer": ("ports", "resizePolicy", "restartPolicyRules"),
+}
+"""Lists whose empty form is not the same as none where defaults are filled in or violations found. All are refused when empty, so none is stored."""
 
 
 class Doubt(Exception):
@@ -68,8 +73,9 @@ def _struct(type: Struct) -> Normalizer:
                 written.append((name, table[name]))
         if type.name == META + "ObjectMeta":
             table["managedFields"] = _reset_or(table["managedFields"])
-        if type.name == DEFINITION_SPEC and "versions" in table:
-            table["versions"] = normalizer(type.fields["versions"].type)  # an error tells none from an empty list, and neither is stored
+        for name in TOLD_FROM_ABSENT.get(type.name, ()):
+            if name in table:
+                table[name] = _kept_empty(table[name])
 
     def struct(obj: Any) -> Any:
         if obj.__class__ is not dict:
@@ -117,6 +123,11 @@ def field_normalizer(field: Field) -> Normalizer:
         empty = None if field.always else DROP
         return _collection(inner, empty)
     return inner if field.always else _omit_empty(inner)
+
+
+def _kept_empty(inner: Normalizer) -> Normalizer:
+    """An empty list stays one; absence and null are as before."""
+    return lambda value: value if value == [] else inner(value)
 
 
 def _reset_or(inner: Normalizer) -> Normalizer:

@@ -124,7 +124,7 @@ def test_resize():
     found, _ = errors(old, sets("spec", "containers", 0, "resources", value={}), "resize")
     assert found[0] == 'spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing'
     found, _ = errors(old, sets("spec", "containers", 0, "resources", "requests", value={"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1"}), "resize")
-    assert found == ["spec.containers[0].resources: Forbidden: only cpu and memory resources are mutable"]
+    assert found == ["spec: Forbidden: only cpu and memory resources are mutable"]
 
 
 def test_ephemeral_containers_are_only_added():

@@ -8,11 +8,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from tiffin.api.checks import cidr, family_of, named
+from tiffin.api.checks import cidr, cidr_warnings, family_of, named
 from tiffin.api.core.resources import quantity_errors
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
-from tiffin.api.strategy import keep, updates_status
+from tiffin.api.strategy import keep
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, duplicate, forbidden, invalid, not_supported, required
 from tiffin.machinery.object import Object, dig, labels_of, name_of
@@ -39,13 +39,39 @@ def default(obj: Object) -> None:
     status["nodeInfo"] = dict.fromkeys(_NODE_INFO, "") | (status.get("nodeInfo") or {})
 
 
+def prepare_for_create(obj: Object, context: Context) -> None:
+    _drop_config_source(obj, {})
+
+
 def prepare_for_update(new: Object, old: Object, context: Context) -> None:
     keep(new, old, "status")
+    _drop_config_source(new, old)
+
+
+def prepare_status(new: Object, old: Object, context: Context) -> None:
+    keep(new, old, "spec")
+    if dig(old, "status", "config") is None:
+        (new.get("status") or {}).pop("config", None)
+
+
+def _drop_config_source(new: Object, old: Object) -> None:
+    """Configuration of kubelets through the API is gone; what was stored of it stays."""
+    if dig(old, "spec", "configSource") is None:
+        (new.get("spec") or {}).pop("configSource", None)
+
+
+def warnings(new: Object, old: Object | None) -> list[str]:
+    spec, found = new.get("spec") or {}, []
+    if spec.get("configSource") is not None:
+        found.append("spec.configSource: the feature is removed")
+    if spec.get("externalID"):
+        found.append("spec.externalID: this field is deprecated, and is unused by Kubernetes")
+    return found + [warning for i, value in enumerate(spec.get("podCIDRs") or ()) for warning in cidr_warnings(value, f"spec.podCIDRs[{i}]")]
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
     spec = obj.get("spec") or {}
-    errors = taint_errors(spec.get("taints") or [], "metadata.taints")
+    errors = taint_errors(spec.get("taints") or [], "metadata.taints") + _resource_errors(obj.get("status") or {})
     ranges = spec.get("podCIDRs") or []
     for index, value in enumerate(ranges):
         errors += cidr(value, f"spec.podCIDRs[{index}]")
@@ -87,12 +113,17 @@ def validate_update(new: Object, old: Object, context: Context) -> list[FieldErr
     return validate(new, context) + _update_errors(new, old)
 
 
-def _update_errors(new: Object, old: Object) -> list[FieldError]:
-    status = new.get("status") or {}
+def _resource_errors(status: dict[str, Any]) -> list[FieldError]:
     errors: list[FieldError] = []
     for resources in ("capacity", "allocatable"):
         for name, value in sorted((status.get(resources) or {}).items()):
             errors += quantity_errors(name, value, f"status.{resources}.{name}")
+    return errors
+
+
+def _update_errors(new: Object, old: Object) -> list[FieldError]:
+    status = new.get("status") or {}
+    errors = _resource_errors(status)
     errors += _address_errors(status.get("addresses") or [])
     ranges, provider = dig(old, "spec", "podCIDRs"), dig(old, "spec", "providerID")
     if ranges and ranges != dig(new, "spec", "podCIDRs"):
@@ -161,12 +192,14 @@ KIND = Kind(
     short_names=("no",),
     subresources=(
         Subresource("proxy", verbs=("create", "delete", "get", "patch", "update"), body=("", "v1", "NodeProxyOptions")),
-        Subresource("status", updates_object=True, prepare=updates_status(), validate=lambda new, old, context: _update_errors(new, old)),
+        Subresource("status", updates_object=True, prepare=prepare_status, validate=lambda new, old, context: _update_errors(new, old)),
     ),
     default=default,
+    prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
     columns=(
         NAME, Column("Status"), Column("Roles"), AGE, Column("Version"), Column("Internal-IP", priority=1),
         Column("External-IP", priority=1), Column("OS-Image", priority=1), Column("Kernel-Version", priority=1),

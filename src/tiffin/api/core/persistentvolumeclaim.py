@@ -8,13 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from tiffin.api.checks import immutable, named
+from tiffin.api.core.resources import is_native
 from tiffin.api.core.volumes import ACCESS_MODES, VOLUME_MODES, access_modes_text
+from tiffin.api.differences import difference
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME, UNSET
 from tiffin.api.strategy import keep, updates_status
 from tiffin.machinery import names, quantity
 from tiffin.machinery.field import FieldError, forbidden, invalid, not_supported, quoted, required
-from tiffin.machinery.object import Object, dig, is_deleting
+from tiffin.machinery.object import Object, annotations_of, dig, is_deleting
 from tiffin.machinery.selectors import validate_label_selector
 from tiffin.machinery.table import age, name
 
@@ -133,32 +135,50 @@ def _source_errors(spec: dict[str, Any], path: str) -> list[FieldError]:
 def _one_source_errors(source: dict[str, Any], path: str) -> list[FieldError]:
     errors = [required(f"{path}.{field}") for field in ("name", "kind") if not source.get(field)]
     group = source.get("apiGroup") or ""
-    if not group and source.get("kind") and source["kind"] != "PersistentVolumeClaim":
-        errors.append(invalid(path, source["kind"], "must be 'PersistentVolumeClaim' when referencing the default apiGroup"))
+    if not group and source.get("kind") != "PersistentVolumeClaim":
+        errors.append(invalid(path, source.get("kind") or "", "must be 'PersistentVolumeClaim' when referencing the default apiGroup"))
     return errors + (named(group, f"{path}.apiGroup", names.is_dns1123_subdomain) if group else [])
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
     errors = validate(new, context)
-    before, after = dict(old.get("spec") or {}), dict(new.get("spec") or {})
+    before, after = old.get("spec") or {}, new.get("spec") or {}
+    had, has = annotations_of(old).get(CLASS_ANNOTATION), annotations_of(new).get(CLASS_ANNOTATION)
+    if not _moves_class(before, after, had, has) and (had or "") != (has or ""):
+        errors.append(invalid(f"metadata.annotations.{CLASS_ANNOTATION}", has or "", "field is immutable"))
     bound = dig(new, "status", "phase") == "Bound"
-    if _comparable(after, before, bound) != _comparable(before, before, bound):
-        errors.append(forbidden("spec", _FIXED))
-    size, held = dig(after, "resources", "requests", "storage"), dig(old, "status", "capacity", "storage", default="0")
-    was = dig(before, "resources", "requests", "storage")
-    if size is not None and was is not None and quantity.compare(size, was) < 0 and quantity.compare(size, held) <= 0:
+    munged, known = _comparable(after, before, had, bound), _comparable(before, before, had, bound)
+    if munged != known:
+        errors.append(forbidden("spec", f"{_FIXED}\n{difference(munged, known)}"))
+    size, held = dig(after, "resources", "requests", "storage", default="0"), dig(old, "status", "capacity", "storage", default="0")
+    was = dig(before, "resources", "requests", "storage", default="0")
+    if quantity.compare(size, was) < 0 and quantity.compare(size, held) <= 0:
         errors.append(forbidden("spec.resources.requests.storage", "field can not be less than status.capacity"))
-    return errors + immutable(after.get("volumeMode"), before.get("volumeMode"), "volumeMode")
+    errors += immutable(after.get("volumeMode"), before.get("volumeMode"), "volumeMode")
+    return errors + _attributes_class_errors(after.get("volumeAttributesClassName"), before.get("volumeAttributesClassName"))
 
 
-def _comparable(spec: dict[str, Any], before: dict[str, Any], bound: bool) -> dict[str, Any]:
-    """A spec without what an update may change: a volume or class that was not set before, sizes and attributes of bound claims."""
-    free = {field for field in ("volumeName", "storageClassName") if not before.get(field) and field not in before}
-    rest = {field: value for field, value in spec.items() if field not in free and field != "volumeAttributesClassName"}
-    if bound:
-        resources = dict(rest.get("resources") or {})
-        resources.pop("requests", None)
-        rest["resources"] = resources
+def _moves_class(before: dict[str, Any], after: dict[str, Any], had: str | None, has: str | None) -> bool:
+    """Whether the storage class goes from the annotation into the field."""
+    return had is not None and before.get("storageClassName") is None and after.get("storageClassName") == had and has in (None, had)
+
+
+def _attributes_class_errors(after: str | None, before: str | None) -> list[FieldError]:
+    if before is None or after:
+        return []
+    words = "update from non-nil value to nil is forbidden" if after is None else "update from non-nil value to an empty string is forbidden"
+    return [forbidden("spec.volumeAttributesClassName", words)]
+
+
+def _comparable(spec: dict[str, Any], before: dict[str, Any], had: str | None, bound: bool) -> dict[str, Any]:
+    """A spec without what an update may change: a volume or class that was not set before, size and attributes of bound claims."""
+    free = {"volumeAttributesClassName"} | ({"volumeName"} if not before.get("volumeName") else set())
+    if before.get("storageClassName") is None and had in (None, spec.get("storageClassName")):
+        free.add("storageClassName")
+    rest = {field: value for field, value in spec.items() if field not in free}
+    if bound and dig(rest, "resources", "requests") is not None:
+        requests = {name: size for name, size in rest["resources"]["requests"].items() if name != "storage"}
+        rest["resources"] = {**rest["resources"], "requests": requests}
     return rest
 
 
@@ -166,15 +186,24 @@ def validate_status(new: Object, old: Object, context: Context) -> list[FieldErr
     status = new.get("status") or {}
     errors: list[FieldError] = []
     for resource, amount in sorted((status.get("capacity") or {}).items()):
-        if quantity.sign(amount) < 0:
-            errors.append(invalid(f"status.capacity[{resource}]", quantity.to_int(amount), "must be a valid resource quantity"))
+        errors += _basic_errors(amount, f"status.capacity[{resource}]")
     for resource, state in sorted((status.get("allocatedResourceStatuses") or {}).items()):
-        errors += named(resource, "status.allocatedResourceStatuses", names.is_qualified_name)
+        errors += _key_errors(resource, "status.allocatedResourceStatuses")
         if state not in _RESIZE_STATUSES:
             errors.append(not_supported("status.allocatedResourceStatuses", resource, _RESIZE_STATUSES))
-    for resource in sorted(status.get("allocatedResources") or {}):
-        errors += named(resource, "status.allocatedResources", names.is_qualified_name)
+    for resource, amount in sorted((status.get("allocatedResources") or {}).items()):
+        errors += _key_errors(resource, "status.allocatedResources") or _basic_errors(amount, f"status.allocatedResources[{resource}]")
     return errors
+
+
+def _basic_errors(amount: str, path: str) -> list[FieldError]:
+    return [invalid(path, quantity.to_int(amount), "must be a valid resource quantity")] if quantity.sign(amount) < 0 else []
+
+
+def _key_errors(resource: str, path: str) -> list[FieldError]:
+    """Of Kubernetes' own resources, a claim has only storage."""
+    errors = named(resource, path, names.is_qualified_name)
+    return errors or ([not_supported(path, resource, ("storage",))] if is_native(resource) and resource != "storage" else [])
 
 
 def class_of(obj: Object) -> str:

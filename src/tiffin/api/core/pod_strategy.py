@@ -15,6 +15,7 @@ from tiffin.api.strategy import keep, keep_metadata, next_generation, start_gene
 from tiffin.machinery.object import Object, dig, meta
 from tiffin.machinery.timestamps import format_time
 
+_RESIZED = ("containers", "initContainers")
 GATED_MESSAGE = "Scheduling is blocked due to non-empty scheduling gates"
 _REQUIRED, _PREFERRED = "requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution"
 
@@ -45,18 +46,40 @@ def prepare_status(new: Object, old: Object, context: Context) -> None:
     status = new["status"] = dict(new.get("status") or {})
     if not status.get("qosClass") and dig(old, "status", "qosClass"):
         status["qosClass"] = old["status"]["qosClass"]
+    _keep_observed_generations(status, old.get("status") or {})
     _align_addresses(status)
 
 
+def _keep_observed_generations(status: dict[str, Any], before: dict[str, Any]) -> None:
+    """Clients that do not know them do not take them away: of the pod, and of each condition (there may be several of a type)."""
+    if not status.get("observedGeneration") and before.get("observedGeneration"):
+        status["observedGeneration"] = before["observedGeneration"]
+    known: dict[str, list[int]] = {}
+    for condition in before.get("conditions") or ():
+        known.setdefault(condition.get("type") or "", []).append(condition.get("observedGeneration") or 0)
+    if not any(map(any, known.values())):
+        return
+    for index, condition in enumerate(status.get("conditions") or ()):
+        of_type = known.get(condition.get("type") or "")
+        generation = of_type.pop(0) if of_type else 0
+        if generation and not condition.get("observedGeneration"):
+            status["conditions"][index] = {**condition, "observedGeneration": generation}
+
+
 def prepare_resize(new: Object, old: Object, context: Context) -> None:
-    """Only the resources of containers, found by name, are taken over; the rest of the pod stays as it is."""
+    """Only the resources of containers and of the pod are taken over; the rest of the pod stays as it is.
+
+    Containers that are not the stored ones, in their order, are left for validation to refuse.
+    """
     given = new.get("spec") or {}
+    if any(len(given.get(field) or ()) != len(old["spec"].get(field) or ()) for field in _RESIZED):
+        return
     _restore(new, old)
     spec = new["spec"]
-    for field in ("containers", "initContainers"):
-        wanted = {c.get("name"): c for c in given.get(field) or ()}
+    for field in _RESIZED:
         if spec.get(field):
-            spec[field] = [_resized(c, wanted.get(c.get("name")) or c) for c in spec[field]]
+            same = [c.get("name") for c in spec[field]] == [c.get("name") for c in given[field]]
+            spec[field] = [_resized(c, wanted) for c, wanted in zip(spec[field], given[field])] if same else given[field]
     if given.get("resources") != spec.get("resources") and given.get("resources") is not None:
         spec["resources"] = given["resources"]
     _move_generation(new, old)

@@ -5,15 +5,13 @@ narrowed to fewer nodes (KEP-3838).
 """
 from __future__ import annotations
 
-import difflib
-import json
 from typing import Any
 
 from tiffin.api.core.podspec.annotations import APP_ARMOR, MIRROR, validate_pod_annotations, validate_profiles_match
-from tiffin.api.core.podspec.resources import quality_of_service
-from tiffin.api.core.podspec.scheduling import validate_tolerations
-from tiffin.api.core.podspec.security import go_names
+from tiffin.api.core.podspec.resources import is_sidecar, quality_of_service
+from tiffin.api.core.podspec.scheduling import shown_node_terms, validate_tolerations
 from tiffin.api.core.podspec.validation import validate_pod_spec, validate_pods_only
+from tiffin.api.differences import difference
 from tiffin.api.kind import Context, dns_subdomain_name
 from tiffin.machinery import field as f
 from tiffin.machinery.field import FieldError
@@ -160,10 +158,10 @@ def _validate_narrowing(spec: Spec, before: Spec) -> list[FieldError]:
     if not required_before:
         return errors
     if len(required) != len(required_before):
-        return [*errors, f.invalid(f"{path}.nodeSelectorTerms", go_names(required), _TERMS)]
+        return [*errors, f.invalid(f"{path}.nodeSelectorTerms", shown_node_terms(required or None), _TERMS)]
     for index, (term, term_before) in enumerate(zip(required, required_before)):
         if not _is_narrower(term, term_before):
-            errors.append(f.invalid(f"{path}.nodeSelectorTerms[{index}]", go_names(term), _ADDITIONS))
+            errors.append(f.invalid(f"{path}.nodeSelectorTerms[{index}]", (shown_node_terms([term]) or [])[0], _ADDITIONS))
     return errors
 
 
@@ -173,12 +171,6 @@ def _is_narrower(term: Spec, before: Spec) -> bool:
     if not any(before.get(field) for field in fields):
         return not any(term.get(field) for field in fields)
     return all((before.get(field) or []) == (term.get(field) or [])[: len(before.get(field) or ())] for field in fields)
-
-
-def difference(new: Any, old: Any) -> str:
-    """The lines in which two specs differ, as JSON under Go's field names."""
-    before, after = (json.dumps(go_names(value), indent=2, sort_keys=True).splitlines() for value in (old, new))
-    return "\n".join(list(difflib.unified_diff(before, after, lineterm="", n=3))[2:])
 
 
 def validate_annotation_updates(new: Object, old: Object) -> list[FieldError]:
@@ -197,39 +189,79 @@ def validate_annotation_updates(new: Object, old: Object) -> list[FieldError]:
 
 
 def validate_resize(new: Object, old: Object, context: Context) -> list[FieldError]:
-    """`/resize`: cpu and memory only, and the quality of service stays (KEP-1287)."""
+    """`/resize`: cpu and memory of regular containers and sidecars only, and the quality of service stays (KEP-1287)."""
     errors = _validate_whole(new, old)
     spec, before = new.get("spec") or {}, old.get("spec") or {}
+    if MIRROR in (meta(old).get("annotations") or {}):
+        return [f.forbidden("", "static pods cannot be resized")]
+    if dig(before, "os", "name") == "windows":
+        return [f.forbidden("", "windows pods cannot be resized")]
     quality = dig(old, "status", "qosClass") or quality_of_service(before)
     if quality_of_service(spec) != quality:
-        errors.append(f.invalid("spec", quality, "Pod QOS Class may not change as a result of resizing"))
-    if MIRROR in (meta(old).get("annotations") or {}):
-        errors.append(f.forbidden("", "static pods cannot be resized"))
-    for field in ("containers", "initContainers"):
-        for index, (container, known) in enumerate(zip(spec.get(field) or (), before.get(field) or ())):
-            errors += _validate_resized(container, known, f"spec.{field}[{index}].resources")
-    return errors
+        errors.append(f.invalid("spec", dig(new, "status", "qosClass", default=""), "Pod QOS Class may not change as a result of resizing"))
+    if not _can_be_resized(old.get("status") or {}):
+        errors.append(f.forbidden("spec", "Pod running on node without support for resize"))
+    misplaced = [e for field in ("containers", "initContainers") for e in _validate_order(spec.get(field) or (), before.get(field) or (), field)]
+    if misplaced:
+        return errors + misplaced
+    return errors + _validate_removals(spec, before) + _validate_mutable(spec, before)
 
 
-def _validate_resized(container: dict[str, Any], known: dict[str, Any], path: str) -> list[FieldError]:
+def _can_be_resized(status: dict[str, Any]) -> bool:
+    """Nodes that can resize tell the resources of running containers; while none runs, nothing is known."""
+    running = next((s for s in status.get("containerStatuses") or () if dig(s, "state", "running") is not None), None)
+    return running is None or running.get("resources") is not None
+
+
+def _validate_order(containers: Any, before: Any, field: str) -> list[FieldError]:
+    if len(containers) != len(before):
+        return [f.forbidden(f"spec.{field}", f"{field} may not be added or removed on resize")]
+    return [
+        f.forbidden(f"spec.{field}[{index}].name", f"{field} may not be renamed or reordered on resize")
+        for index, (container, known) in enumerate(zip(containers, before)) if container.get("name") != known.get("name")
+    ]
+
+
+def _validate_removals(spec: Spec, before: Spec) -> list[FieldError]:
     errors = []
-    for kind in ("limits", "requests"):
-        now, then = dig(container, "resources", kind, default={}), dig(known, "resources", kind, default={})
-        for name in sorted({*now, *then}):
-            if name in _RESIZABLE:
-                if name in then and name not in now:
-                    errors.append(f.forbidden(f"{path}.{kind}", f"resource {kind} cannot be removed"))
-            elif now.get(name) != then.get(name):
-                errors.append(f.forbidden(path, "only cpu and memory resources are mutable"))
+    for field in ("initContainers", "containers"):
+        for index, (container, known) in enumerate(zip(spec.get(field) or (), before.get(field) or ())):
+            for kind in ("requests", "limits") if field == "containers" or is_sidecar(known) else ():
+                if set(dig(known, "resources", kind, default=())) - set(dig(container, "resources", kind, default=())):
+                    errors.append(f.forbidden(f"spec.{field}[{index}].resources.{kind}", f"resource {kind} cannot be removed"))
     return errors
+
+
+def _validate_mutable(spec: Spec, before: Spec) -> list[FieldError]:
+    errors = []
+    for container, known in zip(spec.get("containers") or (), before.get("containers") or ()):
+        if _without_resizable(container) != _without_resizable(known):
+            errors.append(f.forbidden("spec", "only cpu and memory resources are mutable"))
+    for container, known in zip(spec.get("initContainers") or (), before.get("initContainers") or ()):
+        if not is_sidecar(known):
+            if container != known:
+                errors.append(f.forbidden("spec", "resources for non-sidecar init containers are immutable"))
+        elif _without_resizable(container) != _without_resizable(known):
+            errors.append(f.forbidden("spec", "only cpu and memory resources for sidecar containers are mutable"))
+    return errors
+
+
+def _without_resizable(container: Spec) -> Spec:
+    """A container without its cpu and memory."""
+    resources = container.get("resources") or {}
+    rest = {
+        kind: {name: value for name, value in quantities.items() if name not in _RESIZABLE} if kind in ("limits", "requests") else quantities
+        for kind, quantities in resources.items()
+    }
+    return {**container, "resources": {kind: value for kind, value in rest.items() if value}}
 
 
 def validate_ephemeral_containers(new: Object, old: Object, context: Context) -> list[FieldError]:
     """`/ephemeralcontainers`: they are added and then neither change nor go."""
-    errors = _validate_whole(new, old)
-    path = "spec.ephemeralContainers"
     if MIRROR in (meta(old).get("annotations") or {}):
-        errors.append(f.forbidden("", "static pods do not support ephemeral containers"))
+        return [f.forbidden("", "static pods do not support ephemeral containers")]
+    errors = _validate_whole(new, old) + validate_annotation_updates(new, old)
+    path = "spec.ephemeralContainers"
     given = {c.get("name"): c for c in dig(new, "spec", "ephemeralContainers", default=())}
     for known in dig(old, "spec", "ephemeralContainers", default=()):
         name = f.shown(known.get("name") or "")

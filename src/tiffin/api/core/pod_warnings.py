@@ -11,23 +11,14 @@ from typing import Any
 from tiffin.api.checks import ip_warnings
 from tiffin.api.core.persistentvolumeclaim import claim_spec_warnings
 from tiffin.api.core.podspec.annotations import APP_ARMOR, SECCOMP, SECCOMP_OF_CONTAINER
+from tiffin.api.core.podspec.nodelabels import DEPRECATED, node_term_warnings
 from tiffin.api.core.podspec.platform import visited
 from tiffin.api.core.podspec.sharedpaths import overlap_warnings
 from tiffin.machinery.field import quoted
-from tiffin.machinery.names import is_dns1123_label, is_label_value
+from tiffin.machinery.names import is_dns1123_label
 from tiffin.machinery.object import Object, dig, meta, name_of
 from tiffin.machinery.quantity import is_fractional
 
-_NODE_LABELS = {
-    "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
-    "beta.kubernetes.io/os": 'deprecated since v1.14; use "kubernetes.io/os" instead',
-    "failure-domain.beta.kubernetes.io/region": 'deprecated since v1.17; use "topology.kubernetes.io/region" instead',
-    "failure-domain.beta.kubernetes.io/zone": 'deprecated since v1.17; use "topology.kubernetes.io/zone" instead',
-    "beta.kubernetes.io/instance-type": 'deprecated since v1.17; use "node.kubernetes.io/instance-type" instead',
-    "app.kubernetes.io/created-by": "deprecated since v1.9",
-    "scheduler.alpha.kubernetes.io/preferAvoidPods": "deprecated since v1.22; use Taints and Tolerations instead",
-    "node-role.kubernetes.io/master": 'use "node-role.kubernetes.io/control-plane" instead',
-}
 _ANNOTATIONS = {
     "scheduler.alpha.kubernetes.io/critical-pod": 'non-functional in v1.16+; use the "priorityClassName" field instead',
     "security.alpha.kubernetes.io/sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
@@ -96,30 +87,19 @@ def _all(spec: Spec, annotations: dict[str, str], prefix: str) -> list[str]:
 
 def _of_placement(spec: Spec, path: str) -> Iterator[str]:
     for key in sorted(spec.get("nodeSelector") or {}):
-        if key in _NODE_LABELS:
-            yield f"{path}.nodeSelector[{key}]: {_NODE_LABELS[key]}"
+        if key in DEPRECATED:
+            yield f"{path}.nodeSelector[{key}]: {DEPRECATED[key]}"
     affinity, at = dig(spec, "affinity", "nodeAffinity", default={}), f"{path}.affinity.nodeAffinity"
     for index, term in enumerate(dig(affinity, _REQUIRED, "nodeSelectorTerms", default=())):
-        yield from _of_node_term(term, f"{at}.{_REQUIRED}.nodeSelectorTerms[{index}]", False)
+        yield from node_term_warnings(term, f"{at}.{_REQUIRED}.nodeSelectorTerms[{index}]", check_values=False)
     for index, weighted in enumerate(affinity.get(_PREFERRED) or ()):
-        yield from _of_node_term(weighted.get("preference") or {}, f"{at}.{_PREFERRED}[{index}].preference", True)
+        yield from node_term_warnings(weighted.get("preference") or {}, f"{at}.{_PREFERRED}[{index}].preference", check_values=True)
     for index, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
         at, key = f"{path}.topologySpreadConstraints[{index}]", constraint.get("topologyKey")
-        if key in _NODE_LABELS:
-            yield f"{at}.topologyKey: {key} is {_NODE_LABELS[key]}"
+        if key in DEPRECATED:
+            yield f"{at}.topologyKey: {key} is {DEPRECATED[key]}"
         if constraint.get("labelSelector") is None:
             yield f"{at}.{_NULL_SELECTOR}"
-
-
-def _of_node_term(term: dict[str, Any], path: str, check_values: bool) -> Iterator[str]:
-    """Values of requirements are refused where they decide, and only warned about where they are preferences."""
-    for index, expression in enumerate(term.get("matchExpressions") or ()):
-        at, key = f"{path}.matchExpressions[{index}]", expression.get("key")
-        if key in _NODE_LABELS:
-            yield f"{at}.key: {key} is {_NODE_LABELS[key]}"
-        for position, value in enumerate(expression.get("values") or () if check_values else ()):
-            for complaint in is_label_value(value):
-                yield f"{at}.values[{position}]: {value} is invalid, {complaint}"
 
 
 def _affinity_terms(spec: Spec, path: str) -> Iterator[tuple[dict[str, Any], str]]:

@@ -82,10 +82,19 @@ def _selector_errors(spec: dict[str, Any], hard: dict[str, str]) -> list[FieldEr
         scope = requirement.get("scopeName", "")
         if scope not in _RESOURCES_OF_SCOPE:
             errors.append(invalid(f"{path}.scopeName", scope, "unsupported scope"))
-        errors += [invalid(path, selector, "unsupported scope applied to resource") for _ in _unfit(scope, hard)]
+        errors += [invalid(path, _shown_selector(selector), "unsupported scope applied to resource") for _ in _unfit(scope, hard)]
         errors += _requirement_errors(requirement, path)
     scopes = {r.get("scopeName") for r in selector.get("matchExpressions") or ()}
     return errors + [invalid(path, spec.get("scopes"), "conflicting scopes") for pair in _CONFLICTS if set(pair) <= scopes]
+
+
+def _shown_selector(selector: dict[str, Any]) -> dict[str, Any]:
+    """A selector as messages show it."""
+    shown = [
+        {"ScopeName": r.get("scopeName", ""), "Operator": r.get("operator", ""), "Values": r.get("values")}
+        for r in selector.get("matchExpressions") or ()
+    ]
+    return {"MatchExpressions": shown}
 
 
 def _requirement_errors(requirement: dict[str, Any], path: str) -> list[FieldError]:

@@ -16,6 +16,7 @@ from tiffin.api.kind import Column, Context, Kind
 from tiffin.api.printing import AGE, NAME
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, invalid, required, too_long
+from tiffin.machinery.jsonerror import complaint
 from tiffin.machinery.object import Object, annotations_of, name_of
 from tiffin.machinery.table import age
 
@@ -65,29 +66,20 @@ def _type_errors(obj: Object, data: dict[str, str]) -> list[FieldError]:
 def _docker_errors(data: dict[str, str], key: str) -> list[FieldError]:
     if key not in data:
         return [required(f"data[{key}]")]
-    try:
-        value = json.loads(base64.b64decode(data[key]))
-    except ValueError:
-        return [invalid(f"data[{key}]", _REDACTED, _go_complaint(base64.b64decode(data[key]).decode("utf-8", "replace")))]
-    return [] if isinstance(value, dict) or value is None else [invalid(f"data[{key}]", _REDACTED, "json: cannot unmarshal into a map")]
+    return [invalid(f"data[{key}]", _REDACTED, words) for words in _map_complaints(base64.b64decode(data[key]))]
 
 
-_LITERALS = {"n": "null", "t": "true", "f": "false"}
-
-
-def _go_complaint(text: str) -> str:
-    """Why text is not JSON, for its commonest faults in the words of Go's scanner."""
-    text = text.lstrip(" \t\r\n")
-    if not text:
-        return "unexpected end of JSON input"
-    if literal := _LITERALS.get(text[0]):
-        for found, expected in zip(text, literal):
-            if found != expected:
-                return f"invalid character '{found}' in literal {literal} (expecting '{expected}')"
-        return "unexpected end of JSON input" if len(text) < len(literal) else f"invalid character '{text[len(literal)]}' after top-level value"
-    if text[0] in '{["-0123456789':
-        return "unexpected end of JSON input"
-    return f"invalid character '{text[0]}' looking for beginning of value"
+def _map_complaints(plain: bytes) -> list[str]:
+    """Why these bytes are no JSON object (null counts as one), in the words of Go."""
+    text = plain.decode("utf-8", "replace")
+    wrong = complaint(text)
+    if wrong:
+        return [wrong]
+    value = json.loads(text)
+    if value is None or isinstance(value, dict):
+        return []
+    kind = "string" if isinstance(value, str) else "array" if isinstance(value, list) else "bool" if isinstance(value, bool) else "number"
+    return [f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"]
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
@@ -97,16 +89,13 @@ def validate_update(new: Object, old: Object, context: Context) -> list[FieldErr
 
 def warnings(new: Object, old: Object | None) -> list[str]:
     """A TLS secret whose pair does not load is accepted with a warning."""
-    if new.get("type") != TLS or (old is not None and new.get("data") == old.get("data")):
+    if new.get("type") != TLS:
         return []
+    from tiffin.api.core.keypairs import pair_complaint
+
     data = new.get("data") or {}
-    if not data.get("tls.crt") and not data.get("tls.key"):
-        return []
-    if b"-----BEGIN" not in base64.b64decode(data.get("tls.crt", "")):
-        return ["tls: failed to find any PEM data in certificate input"]
-    if b"-----BEGIN" not in base64.b64decode(data.get("tls.key", "")):
-        return ["tls: failed to find any PEM data in key input"]
-    return []
+    wrong = pair_complaint(*(base64.b64decode(data.get(key) or "") for key in _NEEDED_KEYS[TLS]))
+    return [wrong] if wrong else []
 
 
 def row(obj: Object, now: datetime) -> list[Any]:

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 from tiffin.api.kind import Context, Kind, Subresource
-from tiffin.machinery.object import Object
+from tiffin.machinery.object import Object, annotations_of
+
+MOUNTABLE_SECRETS = "kubernetes.io/enforce-mountable-secrets"
 
 
 def _keep_secret_names(obj: Object) -> None:
@@ -18,6 +20,13 @@ def prepare_for_update(new: Object, old: Object, context: Context) -> None:
     _keep_secret_names(new)
 
 
+def warnings(new: Object, old: Object | None) -> list[str]:
+    """Only who sets the annotation anew is told."""
+    if MOUNTABLE_SECRETS not in annotations_of(new) or MOUNTABLE_SECRETS in annotations_of(old or {}):
+        return []
+    return [f"metadata.annotations[{MOUNTABLE_SECRETS}]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"]
+
+
 KIND = Kind(
     group="",
     version="v1",
@@ -30,4 +39,5 @@ KIND = Kind(
     subresources=(Subresource("token", verbs=("create",), body=("authentication.k8s.io", "v1", "TokenRequest")),),
     prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,
+    warnings=warnings,
 )

@@ -185,10 +185,10 @@ def validate_ephemeral_containers(spec: dict[str, Any], path: str, pod: PodFacts
         target = container.get("targetContainerName")
         if target and target not in targets:
             errors.append(f.not_found(f"{at}.targetContainerName", target))
-        errors += [f.forbidden(f"{at}.{key}", _EPHEMERAL) for key in _NOT_FOR_EPHEMERAL if container.get(key)]
+        given = [k for k in _NOT_FOR_EPHEMERAL if container.get(k) is not None and (container[k] or k != "resources")]
+        errors += [f.forbidden(f"{at}.{key}", _EPHEMERAL) for key in given]
         for m, mount in enumerate(container.get("volumeMounts") or ()):
-            given = (k for k in ("subPath", "subPathExpr") if mount.get(k))
-            errors += [f.forbidden(f"{at}.volumeMounts[{m}].{key}", _EPHEMERAL) for key in given]
+            errors += [f.forbidden(f"{at}.volumeMounts[{m}].{key}", _EPHEMERAL) for key in ("subPath", "subPathExpr") if mount.get(key)]
     return errors
 
 

@@ -1,7 +1,7 @@
 """Defaults of pod specs.
 
 All functions change their argument in place: it was just decoded and belongs to the request. Fields of features that v1.36
-leaves switched off (`lifecycle.stopSignal`, `clusterTrustBundle`) are dropped here too, silently, as the API does.
+leaves switched off (`lifecycle.stopSignal`, `clusterTrustBundle`, `podCertificate`) are dropped here too, silently, as the API does.
 """
 from __future__ import annotations
 
@@ -210,7 +210,8 @@ def _default_files(source: dict[str, Any]) -> None:
 
 
 def _default_projection(source: dict[str, Any]) -> None:
-    source.pop("clusterTrustBundle", None)
+    for switched_off in ("clusterTrustBundle", "podCertificate"):
+        source.pop(switched_off, None)
     token = source.get("serviceAccountToken")
     if token is not None and token.get("expirationSeconds") is None:
         token["expirationSeconds"] = 3600

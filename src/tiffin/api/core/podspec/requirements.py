@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tiffin.api.core.podspec import resources as r
-from tiffin.api.core.resources import HUGE_PAGES, REQUESTS_HUGE_PAGES, STANDARD, container_name_errors, quantity_errors
+from tiffin.api.core.resources import HUGE_PAGES, REQUESTS_HUGE_PAGES, STANDARD, container_name_errors, name_errors, quantity_errors
 from tiffin.machinery import field as f
 from tiffin.machinery.field import FieldError
-from tiffin.machinery.quantity import canonical, compare
+from tiffin.machinery.names import is_dns1123_label
+from tiffin.machinery.quantity import QuantityError, canonical, compare, to_int, to_milli
 
 _POD_LEVEL = ("cpu", "hugepages-", "memory")
 _RESIZABLE = ("cpu", "memory")
@@ -23,6 +24,9 @@ def _validate_container_resource_name(name: str, path: str) -> list[FieldError]:
 
 
 def _validate_pod_resource_name(name: str, path: str) -> list[FieldError]:
+    errors = name_errors(name, path)
+    if errors:
+        return errors
     return [] if r.is_pod_level_resource(name) else [f.not_supported(path, name, _POD_LEVEL)]
 
 
@@ -35,15 +39,28 @@ def validate_requirements(
     limits, requests = requirements.get("limits") or {}, requirements.get("requests") or {}
     for name, value in sorted(limits.items()):
         errors += validate_name(name, f"{path}.limits[{name}]")
-        errors += quantity_errors(name, value, f"{path}.limits[{name}]")
+        errors += quantity_errors(name, value, f"{path}.limits[{name}]") + _validate_pages(name, value, f"{path}.limits[{name}]")
     for name, value in sorted(requests.items()):
         errors += validate_name(name, f"{path}.requests[{name}]")
         errors += quantity_errors(name, value, f"{path}.requests[{name}]")
-        errors += _validate_request_within(name, value, limits, path)
+        errors += _validate_request_within(name, value, limits, path) + _validate_pages(name, value, f"{path}.requests[{name}]")
     names = {*limits, *requests}
     if any(map(r.is_hugepages, names)) and not names & {"cpu", "memory"}:
         errors.append(f.forbidden(path, "HugePages require cpu or memory"))
     return errors + _validate_claims(requirements.get("claims") or (), claims, f"{path}.claims")
+
+
+def _validate_pages(name: str, value: str, path: str) -> list[FieldError]:
+    """Huge pages come whole."""
+    if not r.is_hugepages(name):
+        return []
+    try:
+        size = to_milli(name.removeprefix(HUGE_PAGES))
+    except QuantityError:
+        size = 0
+    if size > 0 and size % 1000 == 0 and to_int(value) % (size // 1000) == 0:
+        return []
+    return [f.invalid(path, canonical(value), f"{canonical(value)} is not positive integer multiple of {name}")]
 
 
 def _validate_request_within(name: str, value: str, limits: Mapping[str, str], path: str) -> list[FieldError]:
@@ -67,10 +84,16 @@ def _validate_claims(claims: Any, known: set[str], path: str) -> list[FieldError
         if not name:
             errors.append(f.required(at))
             continue
-        key = f"{name}/{request}" if request else name
-        if name in seen or key in seen:
-            errors.append(f.duplicate(at, name if name in seen else key))
-        seen.add(key)
+        if name in seen:
+            errors.append(f.duplicate(at, name))
+        else:
+            errors += [f.invalid(f"{at}.request", request, m) for m in is_dns1123_label(request)] if request else []
+            key = f"{name}/{request}" if request else name
+            if key in seen:
+                errors.append(f.duplicate(at, key))
+            elif not request:
+                errors += [f.duplicate(at, name) for other in seen if other.partition("/")[0] == name]
+            seen.add(key)
         if name not in known:
             missing = f.not_found(at, name)
             listed = f": {', '.join(sorted(known))}" if known else " which is empty"

@@ -29,6 +29,20 @@ def validate_node_selector(selector: dict[str, Any], path: str, allow_invalid_va
     return [e for i, term in enumerate(terms) for e in _validate_node_term(term, f"{path}.nodeSelectorTerms[{i}]", allow_invalid_values)]
 
 
+def shown_node_terms(terms: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+    """NodeSelectorTerms as messages show them: all fields, under their Go names."""
+    return None if terms is None else [
+        {"MatchExpressions": _shown_requirements(term.get("matchExpressions")), "MatchFields": _shown_requirements(term.get("matchFields"))}
+        for term in terms
+    ]
+
+
+def _shown_requirements(requirements: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+    return None if requirements is None else [
+        {"Key": r.get("key") or "", "Operator": r.get("operator") or "", "Values": r.get("values")} for r in requirements
+    ]
+
+
 def _validate_node_term(term: dict[str, Any], path: str, allow_invalid_values: bool) -> list[FieldError]:
     errors: list[FieldError] = []
     for index, expression in enumerate(term.get("matchExpressions") or ()):

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from tiffin.api.core.podspec.paths import descending
+from tiffin.api.differences import go_name, go_names
 from tiffin.machinery import field as f
 from tiffin.machinery.field import FieldError
 from tiffin.machinery.names import is_dns1123_subdomain
@@ -28,20 +29,9 @@ _only_dots = re.compile("[. ]+").fullmatch
 _bad_user = re.compile(r'["/\\:;|=,+*?<>@\[\]]').search
 
 
-def go_names(value: Any) -> Any:
-    """A value under the field names of Go, `localhostProfile` as `LocalhostProfile`."""
-    if isinstance(value, dict):
-        return {_go_name(key): go_names(v) for key, v in value.items()}
-    return [go_names(v) for v in value] if isinstance(value, list) else value
-
-
-def _go_name(key: str) -> str:
-    return "SELinux" + key[7:] if key.startswith("seLinux") else key[:1].upper() + key[1:]
-
-
 def _shown_context(context: dict[str, Any]) -> dict[str, Any]:
     """A container's security context as messages show it: all fields, under their Go names."""
-    shown = {_go_name(key): go_names(context.get(key)) for key in _GO_CONTEXT}
+    shown = {go_name(key): go_names(context.get(key)) for key in _GO_CONTEXT}
     capabilities = context.get("capabilities")
     if capabilities is not None:
         shown["Capabilities"] = {"Add": capabilities.get("add"), "Drop": capabilities.get("drop")}

@@ -5,30 +5,22 @@ at them; the first one found counts, any further one is refused.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from tiffin.api.core.persistentvolumeclaim import claim_spec_errors
 from tiffin.api.core.podspec.paths import descending, descending_not_reserved, no_backsteps
 from tiffin.api.core.podspec.references import VOLUME_FIELDS, validate_field_reference, validate_resource_reference
+from tiffin.api.core.podspec.remotevolumes import PATHS, REMOTE, SECOND_PATHS, Source, Validator, iscsi_length_errors, needs
+from tiffin.api.template_metadata import template_metadata_errors
 from tiffin.machinery import field as f
 from tiffin.machinery.field import FieldError
 from tiffin.machinery.names import is_dns1123_label, is_dns1123_subdomain
 from tiffin.machinery.quantity import sign
-from tiffin.machinery.validation import validate_annotations, validate_labels
-
-Source = dict[str, Any]
-Validator = Callable[[Source, str], list[FieldError]]
 
 _MODE = "must be a number between 0 and 0777 (octal), both inclusive"
 _HOST_PATH_TYPES = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _DUPLICATE_PATHS = "conflicting duplicate paths"
-_LUN = "must be between 0 and 255, inclusive"
-_PARTITION = "must be between 1 and 255, inclusive"
-_MANAGED_DISK = "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}"
-_BLOB_DISK = "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"
-_ADDRESSES = "must be a host:port pair or multiple pairs separated by commas"
 
 
 def validate_volumes(volumes: list[Source] | None, path: str, pod_name: str = "") -> tuple[dict[str, Source], list[FieldError]]:
@@ -38,7 +30,7 @@ def validate_volumes(volumes: list[Source] | None, path: str, pod_name: str = ""
     created = {f"{pod_name}-{v.get('name')}" for v in volumes or () if v.get("ephemeral") is not None} if pod_name else set()
     for index, volume in enumerate(volumes or ()):
         at, name = f"{path}[{index}]", volume.get("name") or ""
-        found = _validate_source(volume, at)
+        found = _validate_source(volume, at, pod_name)
         found += [f.invalid(f"{at}.name", name, m) for m in is_dns1123_label(name)] if name else [f.required(f"{at}.name")]
         if name in valid:
             found.append(f.duplicate(f"{at}.name", name))
@@ -53,28 +45,20 @@ def validate_volumes(volumes: list[Source] | None, path: str, pod_name: str = ""
     return valid, errors
 
 
-def _validate_source(volume: Source, path: str) -> list[FieldError]:
-    errors: list[FieldError] = []
-    found = False
-    for kind, validate in SOURCES.items():
-        source = volume.get(kind)
-        if source is None:
-            continue
-        if found:
-            errors.append(f.forbidden(f"{path}.{kind}", "may not specify more than 1 volume type"))
-        else:
-            errors += validate(source, f"{path}.{_PATHS.get(kind, kind)}")
-        found = True
-    return errors if found else [f.required(path, "must specify a volume type")]
-
-
-def _needs(*fields: str) -> Validator:
-    """A source that only needs these fields to be there."""
-
-    def validate(source: Source, path: str) -> list[FieldError]:
-        return [f.required(f"{path}.{field}") for field in fields if not source.get(field)]
-
-    return validate
+def _validate_source(volume: Source, path: str, pod_name: str) -> list[FieldError]:
+    given = [kind for kind, source in volume.items() if source is not None and kind in SOURCES]
+    if not given:
+        return [f.required(path, "must specify a volume type")]
+    first, *others = given if len(given) == 1 else sorted(given, key=_ORDER.index)
+    errors = [f.required(f"{path}.image.reference")] if first == "image" and pod_name and not volume["image"].get("reference") else []
+    errors += SOURCES[first](volume[first], f"{path}.{PATHS.get(first, first)}")
+    if first == "ephemeral" and pod_name and volume.get("name"):
+        claim = f"{pod_name}-{volume['name']}"
+        errors += [f.invalid(f"{path}.name", volume["name"], f"PVC name {f.quoted(claim)}: {m}") for m in is_dns1123_subdomain(claim)]
+    if "iscsi" in given:
+        name = volume.get("name") or ""
+        errors += iscsi_length_errors(name, volume["iscsi"], f"{path}.name", name)
+    return errors + [f.forbidden(f"{path}.{_SECOND_PATHS.get(kind, kind)}", "may not specify more than 1 volume type") for kind in others]
 
 
 def _mode(source: Source, key: str, path: str) -> list[FieldError]:
@@ -92,7 +76,7 @@ def _empty_dir(source: Source, path: str) -> list[FieldError]:
     return []
 
 
-def _host_path(source: Source, path: str) -> list[FieldError]:
+def host_path_errors(source: Source, path: str) -> list[FieldError]:
     if not source.get("path"):
         return [f.required(f"{path}.path")]
     errors = no_backsteps(source["path"], f"{path}.path")
@@ -101,11 +85,11 @@ def _host_path(source: Source, path: str) -> list[FieldError]:
 
 
 def _git_repo(source: Source, path: str) -> list[FieldError]:
-    return _needs("repository")(source, path) + descending(source.get("directory") or "", f"{path}.directory")
+    return needs("repository")(source, path) + descending(source.get("directory") or "", f"{path}.directory")
 
 
 def _key_to_path(item: Source, path: str) -> list[FieldError]:
-    errors = _needs("key", "path")(item, path)
+    errors = needs("key", "path")(item, path)
     if item.get("path"):
         errors += descending_not_reserved(item["path"], f"{path}.path")
     return errors + _mode(item, "mode", path)
@@ -115,7 +99,7 @@ def _files_of(name_field: str) -> Validator:
     """A secret or config map, whose name is in `name_field`."""
 
     def validate(source: Source, path: str) -> list[FieldError]:
-        errors = _needs(name_field)(source, path) + _mode(source, "defaultMode", path)
+        errors = needs(name_field)(source, path) + _mode(source, "defaultMode", path)
         return errors + [e for i, item in enumerate(source.get("items") or ()) for e in _key_to_path(item, f"{path}.items[{i}]")]
 
     return validate
@@ -126,7 +110,7 @@ def _downward_api(source: Source, path: str) -> list[FieldError]:
 
 
 def _downward_file(item: Source, path: str) -> list[FieldError]:
-    errors = _needs("path")(item, path) + descending_not_reserved(item.get("path") or "", f"{path}.path")
+    errors = needs("path")(item, path) + descending_not_reserved(item.get("path") or "", f"{path}.path")
     field, resource = item.get("fieldRef"), item.get("resourceFieldRef")
     if field is not None:
         errors += validate_field_reference(field, VOLUME_FIELDS, f"{path}.fieldRef")
@@ -144,7 +128,7 @@ def _projected(source: Source, path: str) -> list[FieldError]:
     taken: set[str] = set()
     for index, projection in enumerate(source.get("sources") or ()):
         at = f"{path}.sources[{index}]"
-        given = [kind for kind in ("secret", "configMap", "downwardAPI", "serviceAccountToken", "podCertificate") if projection.get(kind) is not None]
+        given = [kind for kind in ("secret", "configMap", "downwardAPI", "serviceAccountToken") if projection.get(kind) is not None]
         for kind in given:
             errors += _projection(kind, projection[kind], f"{at}.{kind}", path)
             for claimed, shown in _claimed_paths(kind, projection[kind]):
@@ -162,8 +146,6 @@ def _projection(kind: str, source: Source, at: str, path: str) -> list[FieldErro
         return _files_of("name")(source | {"defaultMode": None}, at)
     if kind == "downwardAPI":
         return [e for item in source.get("items") or () for e in _downward_file(item, at)]
-    if kind == "podCertificate":
-        return _needs("signerName", "keyType")(source, at)
     seconds = source.get("expirationSeconds") or 0
     errors = []
     if seconds < 600:
@@ -174,20 +156,16 @@ def _projection(kind: str, source: Source, at: str, path: str) -> list[FieldErro
 
 
 def _claimed_paths(kind: str, source: Source) -> Iterator[tuple[str, str]]:
-    """Paths that a projection writes, each with what an error about it shows."""
-    if kind == "serviceAccountToken":
-        if source.get("path"):
-            yield source["path"], source["path"]
-        return
+    """Paths that a projection writes, each with what an error about it shows. Those of tokens are only warned about."""
     for item in source.get("items") or ():
         if item.get("path"):
             yield item["path"], item["path"] if kind == "downwardAPI" else source.get("name") or ""
 
 
 def _image(source: Source, path: str) -> list[FieldError]:
-    errors = _needs("reference")(source, path)
+    """Templates may leave the reference to be filled in; pods may not, which is told before."""
     policy = source.get("pullPolicy")
-    return [*errors, f.not_supported(f"{path}.pullPolicy", policy, _PULL_POLICIES)] if policy and policy not in _PULL_POLICIES else errors
+    return [f.not_supported(f"{path}.pullPolicy", policy, _PULL_POLICIES)] if policy and policy not in _PULL_POLICIES else []
 
 
 def _ephemeral(source: Source, path: str) -> list[FieldError]:
@@ -196,131 +174,25 @@ def _ephemeral(source: Source, path: str) -> list[FieldError]:
     if template is None:
         return [f.required(path)]
     meta = template.get("metadata") or {}
-    errors = validate_labels(meta.get("labels"), f"{path}.labels") + validate_annotations(meta.get("annotations"), f"{path}.annotations")
-    return errors + claim_spec_errors(template.get("spec") or {}, f"{path}.spec")
+    return template_metadata_errors(meta, f"{path}.metadata") + claim_spec_errors(template.get("spec") or {}, f"{path}.spec")
 
 
-# --- network and cloud sources -------------------------------------------------------------------------------------------
-
-
-def _nfs(source: Source, path: str) -> list[FieldError]:
-    errors = _needs("server", "path")(source, path)
-    exported = source.get("path") or ""
-    return errors if exported.startswith("/") else [*errors, f.invalid(f"{path}.path", exported, "must be an absolute path")]
-
-
-def _lun(source: Source, path: str) -> list[FieldError]:
-    lun = source.get("lun") or 0
-    return [] if 0 <= lun <= 255 else [f.invalid(f"{path}.lun", lun, _LUN)]
-
-
-def _iscsi(source: Source, path: str) -> list[FieldError]:
-    errors = _needs("targetPortal", "iqn")(source, path)
-    name = source.get("iqn") or ""
-    if name and not name.startswith(("iqn", "eui", "naa")):
-        errors.append(f.invalid(f"{path}.iqn", name, "must be valid format starting with iqn, eui, or naa"))
-    errors += _lun(source, path)
-    if (source.get("chapAuthDiscovery") or source.get("chapAuthSession")) and source.get("secretRef") is None:
-        errors.append(f.required(f"{path}.secretRef"))
-    return errors
-
-
-def _fibre_channel(source: Source, path: str) -> list[FieldError]:
-    targets, wwids = source.get("targetWWNs") or [], source.get("wwids") or []
-    at = f"{path}.targetWWNs"
-    errors = []
-    if not targets and not wwids:
-        errors.append(f.required(at, "must specify either targetWWNs or wwids, but not both"))
-    if targets and wwids:
-        errors.append(f.invalid(at, targets, "targetWWNs and wwids can not be specified simultaneously"))
-    if not targets:
-        return errors
-    if source.get("lun") is None:
-        return [*errors, f.required(f"{path}.lun", "lun is required if targetWWNs is specified")]
-    return errors + _lun(source, path)
-
-
-def _partitioned(name_field: str) -> Validator:
-    def validate(source: Source, path: str) -> list[FieldError]:
-        partition = source.get("partition") or 0
-        errors = _needs(name_field)(source, path)
-        return errors if 0 <= partition <= 255 else [*errors, f.invalid(f"{path}.partition", partition, _PARTITION)]
-
-    return validate
-
-
-def _flocker(source: Source, path: str) -> list[FieldError]:
-    name, uuid = source.get("datasetName") or "", source.get("datasetUUID") or ""
-    errors = [] if name or uuid else [f.required(path, "one of datasetName and datasetUUID is required")]
-    if name and uuid:
-        errors.append(f.invalid(path, "resource", "datasetName and datasetUUID can not be specified simultaneously"))
-    return [*errors, f.invalid(f"{path}.datasetName", name, "must not contain '/'")] if "/" in name else errors
-
-
-def _quobyte(source: Source, path: str) -> list[FieldError]:
-    registry = source.get("registry") or ""
-    errors = [] if registry else [f.required(f"{path}.registry", _ADDRESSES)]
-    for pair in registry.split(",") if registry else ():
-        if pair.count(":") != 1 or not all(pair.split(":")):
-            errors.append(f.invalid(f"{path}.registry", registry, _ADDRESSES))
-    return errors + _needs("volume")(source, path)
-
-
-def _azure_disk(source: Source, path: str) -> list[FieldError]:
-    errors = _needs("diskName", "diskURI")(source, path)
-    uri, kind = source.get("diskURI") or "", source.get("kind")
-    for key, supported in (("cachingMode", ("None", "ReadOnly", "ReadWrite")), ("kind", ("Dedicated", "Managed", "Shared"))):
-        if source.get(key) is not None and source[key] not in supported:
-            errors.append(f.not_supported(f"{path}.{key}", source[key], supported))
-    if kind == "Managed" and not uri.startswith("/subscriptions/"):
-        errors.append(f.not_supported(f"{path}.diskURI", uri, (_MANAGED_DISK,)))
-    if kind is not None and kind != "Managed" and not uri.startswith("https://") and not uri.startswith("/subscriptions/"):
-        errors.append(f.not_supported(f"{path}.diskURI", uri, (_BLOB_DISK,)))
-    return errors
-
-
-def _csi(source: Source, path: str) -> list[FieldError]:
-    driver = source.get("driver") or ""
-    errors = [] if driver else [f.required(f"{path}.driver")]
-    if len(driver) > 63:
-        errors.append(f.too_long(f"{path}.driver", 63))
-    if driver:
-        errors += [f.invalid(f"{path}.driver", driver, m) for m in is_dns1123_subdomain(driver.lower())]
-    secret = source.get("nodePublishSecretRef")
-    return errors if secret is None or secret.get("name") else [*errors, f.required(f"{path}.nodePublishSecretRef.name")]
-
-
-SOURCES: dict[str, Validator] = {
+_LOCAL: dict[str, Validator] = {
     "emptyDir": _empty_dir,
-    "hostPath": _host_path,
+    "hostPath": host_path_errors,
     "gitRepo": _git_repo,
-    "gcePersistentDisk": _partitioned("pdName"),
-    "awsElasticBlockStore": _partitioned("volumeID"),
     "secret": _files_of("secretName"),
-    "nfs": _nfs,
-    "iscsi": _iscsi,
-    "glusterfs": _needs("endpoints", "path"),
-    "flocker": _flocker,
-    "persistentVolumeClaim": _needs("claimName"),
-    "rbd": _needs("monitors", "image"),
-    "cinder": _needs("volumeID"),
-    "cephfs": _needs("monitors"),
-    "quobyte": _quobyte,
+    "persistentVolumeClaim": needs("claimName"),
     "downwardAPI": _downward_api,
-    "fc": _fibre_channel,
-    "flexVolume": _needs("driver"),
     "configMap": _files_of("name"),
-    "azureFile": _needs("secretName", "shareName"),
-    "vsphereVolume": _needs("volumePath"),
-    "photonPersistentDisk": _needs("pdID"),
-    "portworxVolume": _needs("volumeID"),
-    "azureDisk": _azure_disk,
-    "storageos": _needs("volumeName"),
     "projected": _projected,
-    "scaleIO": _needs("gateway", "system", "volumeName"),
-    "csi": _csi,
     "ephemeral": _ephemeral,
     "image": _image,
 }
-_PATHS = {"gcePersistentDisk": "persistentDisk"}
-"""Where the path in errors is not the name of the field."""
+_ORDER = (
+    "emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi", "glusterfs", "flocker",
+    "persistentVolumeClaim", "rbd", "cinder", "cephfs", "quobyte", "downwardAPI", "fc", "flexVolume", "configMap", "azureFile", "vsphereVolume",
+    "photonPersistentDisk", "portworxVolume", "azureDisk", "storageos", "projected", "scaleIO", "csi", "ephemeral", "image",
+)
+SOURCES: dict[str, Validator] = {kind: (_LOCAL | REMOTE)[kind] for kind in _ORDER}
+_SECOND_PATHS = SECOND_PATHS | {"downwardAPI": "downwarAPI"}
