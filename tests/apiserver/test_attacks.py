@@ -377,3 +377,27 @@ async def test_no_request_makes_lines_of_its_own_in_a_log(api: InProcess, caplog
     formatter = logging.Formatter("%(levelname)s %(name)s %(message)s")
     for record in caplog.records:
         assert not any(line.startswith(("forged", "[2Jforged")) for line in formatter.format(record).splitlines())
+
+
+# attack 27: references that would reach into another namespace
+
+CONTAINER = {"name": "c", "image": "i"}
+REACHING = {
+    "ingress backend": ("/apis/networking.k8s.io/v1/namespaces/default/ingresses", {"spec": {"defaultBackend": {"service": {"name": "other/web", "port": {"number": 80}}}}}),
+    "ingress path": ("/apis/networking.k8s.io/v1/namespaces/default/ingresses", {"spec": {"rules": [{"http": {"paths": [
+        {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "web.other", "port": {"number": 80}}}}]}}]}}),
+    "ingress secret": ("/apis/networking.k8s.io/v1/namespaces/default/ingresses", {"spec": {
+        "tls": [{"hosts": ["a.b"], "secretName": "other/tls"}], "defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}}}),
+    "account": ("/api/v1/namespaces/default/pods", {"spec": {"containers": [CONTAINER], "serviceAccountName": "other/default"}}),
+    "environment": ("/api/v1/namespaces/default/pods", {"spec": {"containers": [CONTAINER | {"envFrom": [{"secretRef": {"name": "other/x"}}]}]}}),
+    "role": (f"{ROLE}/namespaces/default/rolebindings", {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "other/x"}}),
+    "token": ("/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {"boundObjectRef": {"kind": "Secret", "apiVersion": "v1", "name": "../other/x"}}}),
+    "owner": (MAPS, {"metadata": {"name": "x", "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "u", "namespace": "other"}]}}),
+}
+
+
+@pytest.mark.parametrize("reaching", REACHING)
+async def test_attack_27_no_reference_names_another_namespace(api: InProcess, reaching: str) -> None:
+    target, body = REACHING[reaching]
+    answer = await api.post(f"{target}?fieldValidation=Strict", {"metadata": {"name": "x"}, **body} if "token" not in target else body)
+    assert answer.status in (400, 403, 404, 422), answer.text

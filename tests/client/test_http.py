@@ -152,3 +152,10 @@ async def test_the_lines_of_a_watch_are_bounded() -> None:
                 async for _ in lines(answer, limit=999):
                     pass
         pool.close()
+
+
+@pytest.mark.parametrize("name", ["../../other/secrets/x", "..", "a/b", "x?watch=1", "x#y", "x%2fy", "x y", "x\r\nHost: evil"])
+def test_a_name_is_one_part_of_a_path(name: str) -> None:
+    """Pods may name secrets and claims by any text: what a kubelet asks for stays within the pod's namespace."""
+    path = path_of(Resource("", "v1", "secrets"), "default", name)
+    assert path.startswith("/api/v1/namespaces/default/secrets/") and path.count("/") == 6 and not set(path) & set("?# \r\n")

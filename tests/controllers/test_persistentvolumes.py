@@ -181,3 +181,25 @@ async def test_a_claim_may_wait_for_its_first_consumer() -> None:
         assert c.events("WaitForPodScheduled") == ["waiting for pod p to be scheduled"]
         await c.patch(PERSISTENT_VOLUMES, "v", {"spec": {"claimRef": {"namespace": "default", "name": "a"}}}, namespace="")
         assert phase(c, "a") == ("Bound", "v")
+
+
+@pytest.mark.parametrize("stranger", [
+    {"spec": {"volumeName": "v"}},
+    {"metadata": {"annotations": {"pv.kubernetes.io/bind-completed": "yes", "pv.kubernetes.io/bound-by-controller": "yes"}}, "spec": {"volumeName": "v"}},
+    {"name": "b", "spec": {"volumeName": "v"}},
+])
+async def test_attack_27_a_claim_of_another_namespace_gets_no_volume_that_is_taken_or_reserved(stranger: dict[str, Any]) -> None:
+    """Neither by naming the volume, nor by bearing the name of the claim it is for, nor by pretending to be bound already."""
+    for reserved in (True, False):
+        async with cluster() as c:
+            reference = {"claimRef": {"namespace": "default", "name": "a"}} if reserved else {}
+            await c.create(PERSISTENT_VOLUMES, volume("v", **reference))
+            if not reserved:
+                await c.create(PERSISTENT_VOLUME_CLAIMS, claim("a"))
+            mine = claim(stranger.get("name", "a"), **stranger["spec"])
+            mine["metadata"] |= {"namespace": "other", **stranger.get("metadata", {})}
+            await c.create(PERSISTENT_VOLUME_CLAIMS, mine)
+            named = c.one(PERSISTENT_VOLUMES, "v", "")
+            assert named["spec"]["claimRef"]["namespace"] == "default"
+            found = c.one(PERSISTENT_VOLUME_CLAIMS, mine["metadata"]["name"], "other")
+            assert dig(found, "status", "phase") in ("Pending", "Lost")

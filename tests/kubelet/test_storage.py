@@ -52,10 +52,11 @@ def test_attack_25_whatever_a_pod_can_write_is_counted(tmp_path: Path) -> None:
     subject = limited(volumes=[{"name": "v", "emptyDir": {}}, {"name": "m", "emptyDir": {"medium": "Memory"}}])
     directory = tmp_path / "pods" / uid_of(subject)
     fill(directory / "etc-hosts", 3 * MI)
+    fill(directory / "containers" / "main" / "0a1b2c3d", MI)
     fill(directory / "volumes" / "kubernetes.io~empty-dir" / "v" / "deep" / "file", 2 * MI)
     fill(tmp_path / "logs" / log_directory_name(subject) / "main" / "0.log", MI)
     stored = measure(subject, directory, tmp_path / "logs", {"main": 10})
-    assert 3 * MI <= stored.shared < 4 * MI and 2 * MI <= stored.volumes["v"] < 3 * MI and MI <= stored.containers["main"] - 10 < 2 * MI
+    assert 4 * MI <= stored.shared < 5 * MI and 2 * MI <= stored.volumes["v"] < 3 * MI and MI <= stored.containers["main"] - 10 < 2 * MI
     assert "m" not in stored.volumes
     assert excess(subject, stored)
 

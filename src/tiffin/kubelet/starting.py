@@ -120,7 +120,7 @@ def _configured(
     try:
         values = environment(pod, container, sources)
         mounts = [*node.volumes.mounts(pod, container, values)]
-        message_file = termination.new_file(node.volumes.pod_directory(uid_of(pod)) / "containers" / action.name, secrets.token_hex(4))
+        message_file = termination.new_file(node.volumes.pod_directory(uid_of(pod)) / storage.LAST_WORDS / action.name, secrets.token_hex(4))
         mounts += _files(node, pod, container, ips, [m.container_path for m in mounts])
         mounts.append(Mounted(container.get("terminationMessagePath") or "/dev/termination-log", str(message_file)))
         return container_config(

@@ -1,6 +1,7 @@
 """What a pod keeps on the node's disk: how much, and whether that is more than it may.
 
-Counted are the writable layers and logs of containers, emptyDirs on disk, and /etc/hosts, which containers may write to (CVE-2020-8557).
+Counted is everything containers may write to: their writable layers and logs, emptyDirs on disk, /etc/hosts (CVE-2020-8557) and the files
+for their last words.
 Source: Kubernetes documentation "Local ephemeral storage"; the kubelet's eviction messages.
 """
 from __future__ import annotations
@@ -20,6 +21,8 @@ from tiffin.machinery.object import Object, dig
 RESOURCE = "ephemeral-storage"
 HOSTS_FILE = "etc-hosts"
 """The name of a pod's /etc/hosts within its directory."""
+LAST_WORDS = "containers"
+"""Beneath it are the files for termination messages."""
 BLOCK = 512
 
 
@@ -101,7 +104,7 @@ def measure(pod: Object, directory: Path, logs: Path, layers: Mapping[str, int])
     names = {c["name"] for c in [*init_containers(pod), *regular_containers(pod)]} | layers.keys()
     containers = {name: layers.get(name, 0) + used(own_logs / name) for name in names}
     volumes = {name: used(directory / "volumes" / empty_dir.VOLUME.directory / name) for name, _ in _volumes(pod)}
-    return Stored(containers, volumes, used(directory / HOSTS_FILE))
+    return Stored(containers, volumes, used(directory / HOSTS_FILE) + used(directory / LAST_WORDS))
 
 
 def used(path: Path) -> int:
