@@ -381,8 +381,8 @@ async def test_no_request_makes_lines_of_its_own_in_a_log(api: InProcess, caplog
 
 # attack 27: references that would reach into another namespace
 
-CONTAINER = {"name": "c", "image": "i"}
-REACHING = {
+CONTAINER: dict[str, Any] = {"name": "c", "image": "i"}
+REACHING: dict[str, tuple[str, dict[str, Any]]] = {
     "ingress backend": ("/apis/networking.k8s.io/v1/namespaces/default/ingresses", {"spec": {"defaultBackend": {"service": {"name": "other/web", "port": {"number": 80}}}}}),
     "ingress path": ("/apis/networking.k8s.io/v1/namespaces/default/ingresses", {"spec": {"rules": [{"http": {"paths": [
         {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "web.other", "port": {"number": 80}}}}]}}]}}),

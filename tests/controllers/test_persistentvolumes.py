@@ -192,8 +192,7 @@ async def test_attack_27_a_claim_of_another_namespace_gets_no_volume_that_is_tak
     """Neither by naming the volume, nor by bearing the name of the claim it is for, nor by pretending to be bound already."""
     for reserved in (True, False):
         async with cluster() as c:
-            reference = {"claimRef": {"namespace": "default", "name": "a"}} if reserved else {}
-            await c.create(PERSISTENT_VOLUMES, volume("v", **reference))
+            await c.create(PERSISTENT_VOLUMES, volume("v", claimRef={"namespace": "default", "name": "a"}) if reserved else volume("v"))
             if not reserved:
                 await c.create(PERSISTENT_VOLUME_CLAIMS, claim("a"))
             mine = claim(stranger.get("name", "a"), **stranger["spec"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -190,6 +191,28 @@ async def test_a_chunked_body_is_put_together_and_its_trailer_is_no_header(stage
     assert seen["body"] == "abcde"
     assert "authorization" not in seen["headers"]
     writer.close()
+
+
+async def test_attack_11_a_body_in_crumbs_takes_no_more_memory_than_it_is_long() -> None:
+    async with staged(body=1 << 20) as stage:
+        reader, writer = await stage.connect()
+        crumbs = b"".join(b"2\r\n%02d\r\n" % (number % 100) for number in range(300_000))
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        writer.write(get("/a", "Transfer-Encoding: chunked", method="POST"))
+        for at in range(0, len(crumbs), 1 << 16):
+            writer.write(crumbs[at:at + (1 << 16)])
+            await writer.drain()
+        del crumbs
+        async with asyncio.timeout(10):
+            while sum(len(piece) for connection in stage.server.connections for piece in connection._body) < 600_000:  # type: ignore[attr-defined]
+                await asyncio.sleep(0)
+        assert tracemalloc.get_traced_memory()[0] - before < 4 << 20
+        tracemalloc.stop()
+        writer.write(b"0\r\n\r\n")
+        seen = orjson.loads((await answer(reader))[2])
+        assert len(seen["body"]) == 600_000 and seen["body"].startswith("00010203") and seen["body"].endswith("9899")
+        writer.close()
 
 
 async def test_head_and_no_content_have_no_body(stage: Stage) -> None:

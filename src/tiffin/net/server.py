@@ -32,6 +32,8 @@ HIGH_WATER = 1 << 20
 """Bytes buffered for a slow peer before `drain` waits."""
 READ_SIZE = 256 << 10
 """The most that the transport hands over at once."""
+PIECES = 64
+"""So many pieces of a body are kept as they come, the rest as one."""
 LINGER = 1.0
 """Seconds a refused peer is listened to, so that it can read why."""
 
@@ -152,7 +154,7 @@ class _Http(asyncio.Protocol):
         self._target = b""
         self._headers: dict[str, str] = {}
         self._headers_complete = False
-        self._body: list[bytes] = []
+        self._body: list[bytes | bytearray] = []
         self._header_bytes = 0
         self._unparsed = 0
         self._body_bytes = 0
@@ -290,7 +292,13 @@ class _Http(asyncio.Protocol):
         if self._body_bytes > self.server.limits.body:
             self._refuse_body()
             raise ValueError("body too large")
-        self._body.append(data)
+        if len(self._body) < PIECES:
+            self._body.append(data)
+        else:  # or a body in pieces of two bytes would take twenty times its size
+            last = self._body[-1]
+            if not isinstance(last, bytearray):
+                last = self._body[-1] = bytearray(last)
+            last += data
 
     def on_message_complete(self) -> None:
         parser = self._parser
@@ -299,7 +307,7 @@ class _Http(asyncio.Protocol):
         self._upgrade_requested = parser.should_upgrade()
         request = Request(
             parser.get_method().decode("latin-1"), self._target.decode("latin-1"), self._headers,
-            self._body[0] if len(self._body) == 1 else b"".join(self._body), self.peer, self._certificate)
+            bytes(self._body[0]) if len(self._body) == 1 else b"".join(self._body), self.peer, self._certificate)
         self._queue.append((request, parser.should_keep_alive() and not self._upgrade_requested))
         if self.task is None:
             self.task = asyncio.get_running_loop().create_task(self._serve())
