@@ -1,13 +1,14 @@
 """MutatingAdmissionPolicy: requests are completed by expressions.
 
-Policies run one after another, and each mutation sees what those before it made. A mutation that has no value, or whose outcome does not
+Which policies a request meets, and with which parameters, is told by the request as it came. Policies then run one after another, and each
+mutation sees what those before it made. A mutation that has no value, or whose outcome does not
 fit the object, changes nothing; whether it fails the request says the policy's `failurePolicy`. All that failed is told at once.
 Source: KEP-3962; apiserver `mutating.dispatcher`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tiffin.apiserver.admission.attributes import AdmissionAttributes
 from tiffin.apiserver.admission.chain import ANY, Plugin
@@ -16,6 +17,7 @@ from tiffin.apiserver.admission.policies import Authorize, Match, Policies, Unus
 from tiffin.apiserver.admission.views import View, name_in_request, take, view
 from tiffin.apiserver.ports import Reader
 from tiffin.machinery.errors import ApiError
+from tiffin.machinery.field import shown
 from tiffin.machinery.object import Object, Resource, name_of, namespace_of
 
 if TYPE_CHECKING:
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
 
 POLICIES = Resource(GROUP, "v1", "mutatingadmissionpolicies")
 _NAME = "MutatingAdmissionPolicy"
+
+
+class _Problem(NamedTuple):
+    """What a refusal says, and its reason."""
+
+    message: str
+    reason: str
 
 
 class MutatingPolicies(Plugin):
@@ -38,30 +47,43 @@ class MutatingPolicies(Plugin):
         if not policies or obj is None:
             return
         a.reinvocation.begins(_NAME, obj)
-        problems: list[str] = []
-        for match in self._policies.matches(policies, a, obj, old):
-            found = self._applied(match, a, obj, old)
+        invocations, problems = self._invocations(list(self._policies.matches(policies, a, obj, old)), a, obj)
+        for match, program, params in invocations:
+            found = self._applied(program, match, a, obj, old, params)
             if match.policy.fails:
-                who = f"policy '{match.policy.name}' with binding '{match.binding.name}'"
-                problems += [f"{who} denied request: {problem}" for problem in found]
+                problems += [_Problem(f"{_named(match)} denied request: {text}", "Invalid") for text in found]
         a.reinvocation.ends(_NAME, obj)
         if problems:
             raise _refused(a, obj, problems)
 
-    def _applied(self, match: Match[MutatingProgram], a: AdmissionAttributes, obj: Object, old: Object | None) -> list[str]:
-        """Changes `obj` by a policy, once for each of its parameters; gives what went wrong."""
-        try:
-            program = self._policies.program(match.policy)
-            parameters = self._policies.parameters(match, a, obj)
-        except Unusable as problem:
-            return [problem.message]
-        problems: list[str] = []
-        for params in parameters:
-            key = "/".join((match.policy.name, match.binding.name, namespace_of(params or {}), name_of(params or {})))
-            if a.reinvocation.is_called(_NAME, key):
-                problems += self._with_parameters(program, match, a, obj, old, params)
-                if match.policy.spec.get("reinvocationPolicy") == "IfNeeded":
-                    a.reinvocation.called(_NAME, key)
+    def _invocations(
+        self, matches: list[Match[MutatingProgram]], a: AdmissionAttributes, obj: Object
+    ) -> tuple[list[tuple[Match[MutatingProgram], MutatingProgram, Object | None]], list[_Problem]]:
+        """What there is to do, each policy once for each of its parameters, and what keeps others from being used.
+        All of it is known before anything is changed."""
+        invocations: list[tuple[Match[MutatingProgram], MutatingProgram, Object | None]] = []
+        problems: dict[str, _Problem] = {}
+        for match in matches:
+            try:
+                program = self._policies.program(match.policy)
+                invocations += [(match, program, params) for params in self._policies.parameters(match, a, obj)]
+            except Unusable as problem:
+                if match.policy.fails:
+                    who = _named(match) if problem.whose == "binding" else f"policy {shown(match.policy.name)}"
+                    problems.setdefault(who, _Problem(f"{who} denied request: {problem.message}", "Forbidden"))
+        return invocations, list(problems.values())
+
+    def _applied(
+        self, program: MutatingProgram, match: Match[MutatingProgram], a: AdmissionAttributes, obj: Object, old: Object | None,
+        params: Object | None,
+    ) -> list[str]:
+        """Changes `obj` by a policy; gives what went wrong."""
+        key = "/".join((match.policy.name, match.binding.name, namespace_of(params or {}), name_of(params or {})))
+        if not a.reinvocation.is_called(_NAME, key):
+            return []
+        problems = self._with_parameters(program, match, a, obj, old, params)
+        if match.policy.spec.get("reinvocationPolicy") == "IfNeeded":
+            a.reinvocation.called(_NAME, key)
         return problems
 
     def _with_parameters(
@@ -86,7 +108,12 @@ def _program(spec: Object) -> MutatingProgram:
     return MutatingProgram(spec)
 
 
-def _refused(a: AdmissionAttributes, obj: Object, problems: list[str]) -> ApiError:
+def _named(match: Match[MutatingProgram]) -> str:
+    return f"policy '{match.policy.name}' with binding '{match.binding.name}'"
+
+
+def _refused(a: AdmissionAttributes, obj: Object, problems: list[_Problem]) -> ApiError:
     details = {"name": name_in_request(a, obj) or "Unknown", "group": a.resource.group, "kind": a.resource.plural}
-    causes = [{"message": problem} for problem in problems]
-    return ApiError(403, "Invalid", problems[0], {key: value for key, value in details.items() if value} | {"causes": causes})
+    causes = [{"message": problem.message} for problem in problems]
+    first = problems[0]
+    return ApiError(403, first.reason, first.message, {key: value for key, value in details.items() if value} | {"causes": causes})

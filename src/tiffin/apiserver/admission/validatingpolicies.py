@@ -2,7 +2,7 @@
 
 All policies are evaluated, and the first that refuses words the answer. What a validation without a value means says the policy's
 `failurePolicy`; what one that is false means says the binding's `validationActions`. Every evaluation of a policy has one budget for its
-validations, messages and audit annotations together.
+validations and messages, and another for its audit annotations.
 Source: KEP-3488; apiserver `validating.Validator` and `validating.dispatcher`.
 """
 
@@ -84,7 +84,7 @@ class ValidatingPolicies(Plugin):
     @staticmethod
     def _annotate(a: AdmissionAttributes, failures: list[Object], notes: dict[str, list[str]]) -> None:
         if failures:
-            a.annotations[_FAILURE] = orjson.dumps(failures).decode()
+            a.annotations[_FAILURE] = orjson.dumps(failures[:1]).decode()  # an annotation is not written twice
         for key, values in notes.items():
             a.annotations[key] = ", ".join(dict.fromkeys(values))
 

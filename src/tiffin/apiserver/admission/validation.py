@@ -21,6 +21,10 @@ class _Validation(NamedTuple):
     spec: Object
 
 
+class _OutOfBudget(Exception):
+    """Nothing is said of a request whose validations cost too much but that."""
+
+
 class ValidatingProgram:
     """Raises CompilationError where the spec does not compile."""
 
@@ -50,17 +54,34 @@ class ValidatingProgram:
             return
         budget = Budget()
         complete = self._variables.added(bindings, budget)
-        for index, validation in enumerate(self._validations):
+        try:
+            found = self._found(complete, budget)
+        except _OutOfBudget:
+            if self._fails:
+                yield Denial(OUT_OF_BUDGET)
+            return
+        yield from found
+        if self._annotations:
+            own = Budget()
+            yield from self._noted(self._variables.added(bindings, own), own, policy, notes)
+
+    def _found(self, bindings: Bindings, budget: Budget) -> list[Denial]:
+        """What the validations have against a request. Messages are made after all of them were evaluated."""
+        outcomes: list[bool | str] = []
+        for validation in self._validations:
             try:
-                if evaluated(validation.program, complete, budget) is not True:
-                    message = self._message(validation, complete, budget)
-                    yield Denial(message, validation.spec.get("reason") or "", index)
+                outcomes.append(evaluated(validation.program, bindings, budget) is True)
             except Failed as failed:
-                if self._fails:
-                    yield Denial(str(failed), "", index)
                 if str(failed) == OUT_OF_BUDGET:
-                    return
-        yield from self._noted(complete, budget, policy, notes)
+                    raise _OutOfBudget from failed
+                outcomes.append(str(failed))
+        found: list[Denial] = []
+        for index, (validation, outcome) in enumerate(zip(self._validations, outcomes, strict=True)):
+            if outcome is False:
+                found.append(Denial(self._message(validation, bindings, budget), validation.spec.get("reason") or "", index))
+            elif isinstance(outcome, str) and self._fails:
+                found.append(Denial(outcome, "", index))
+        return found
 
     @staticmethod
     def _message(validation: _Validation, bindings: Bindings, budget: Budget) -> str:
