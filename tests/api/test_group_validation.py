@@ -258,3 +258,13 @@ def test_the_rest():
     service = {"spec": {"group": "g.io", "version": "v1"}}
     assert told_of_update("apiregistration.apiservice", service, service | {"status": {"conditions": [{"type": "A", "status": "Odd"}]}}, "status") == [
         'status.conditions[0].status: Unsupported value: "Odd": supported values: "True", "False", "Unknown"']
+
+
+@pytest.mark.parametrize("module", ["flowcontrol.flowschema", "flowcontrol.prioritylevelconfiguration", "storage.volumeattachment"])
+def test_labels_do_not_change_through_a_status(module):
+    kind = kind_of(module)
+    old = filled(kind, {"metadata": {"name": "x", "labels": {"a": "b"}, "resourceVersion": "1"}, "spec": {}})
+    new = filled(kind, {"metadata": {"name": "x", "labels": {"c": "d"}, "resourceVersion": "1", "managedFields": [{"manager": "m"}]}, "spec": {}})
+    kind.subresource_by_name["status"].prepare(new, old, CONTEXT)
+    assert new["metadata"] == {"name": "x", "labels": {"a": "b"}, "resourceVersion": "1", "managedFields": [{"manager": "m"}]}
+    assert kind.subresource_by_name["status"].resets == (("spec",), ("metadata",))

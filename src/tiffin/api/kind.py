@@ -102,6 +102,8 @@ class Subresource:
     updates_object: bool = False
     prepare: Callable[[Object, Object, Context], None] = nothing_on_update
     validate: Callable[[Object, Object, Context], list[FieldError]] = valid_update
+    resets: tuple[tuple[str, ...], ...] | None = None
+    """Paths such an update does not write, whose ownership an apply does not take. None: the spec through `status`, else the status."""
     body: tuple[str, str, str] | None = None
     """Group, version and kind of the body where it is not the object itself, such as ("autoscaling", "v1", "Scale")."""
     shown: Callable[[Object], Object] | None = None
@@ -155,6 +157,8 @@ class Kind:
     verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
     versions: tuple[Version, ...] = ()
     subresources: tuple[Subresource, ...] = ()
+    resets: tuple[tuple[str, ...], ...] = ()
+    """Paths that an update of the object does not write, beside the status where that has a subresource of its own."""
     stored: bool = True
     """False for requests that leave nothing behind, such as SubjectAccessReview; a handler in `apiserver/` answers them."""
     create_on_update: bool = False

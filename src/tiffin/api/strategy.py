@@ -44,6 +44,19 @@ def keep_metadata(new: Object, old: Object, *fields: str) -> None:
     keep(metadata, meta(old), *fields)
 
 
+OWNED_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
+"""What of its metadata the status updates of some kinds may not change."""
+
+
+def keeps_all_but_status(new: Object, old: Object, context: Context) -> None:
+    """A status update that changes nothing else: neither the spec nor any metadata but who manages which fields."""
+    keep(new, old, "spec")
+    metadata = new.setdefault("metadata", {})
+    managed = {"managedFields": metadata["managedFields"]} if "managedFields" in metadata else {}
+    metadata.clear()
+    metadata.update({field: value for field, value in meta(old).items() if field != "managedFields"} | managed)
+
+
 def changed(new: Object, old: Object, *fields: str) -> bool:
     """Whether any of these top-level fields differs; a missing one is as good as an empty one."""
     return any((new.get(field) or None) != (old.get(field) or None) for field in fields)

@@ -181,9 +181,9 @@ def read_delete_options(context: RequestContext, body: bytes) -> Object:
     grace = query.number("gracePeriodSeconds")
     if grace is not None:
         obj["gracePeriodSeconds"] = grace
-    if query.text("orphanDependents"):
+    if "orphanDependents" in query.values:
         obj["orphanDependents"] = query.flag("orphanDependents")
-    if query.text("propagationPolicy"):
+    if "propagationPolicy" in query.values:
         obj["propagationPolicy"] = query.text("propagationPolicy")
     if "dryRun" in query.values:
         obj["dryRun"] = query.values["dryRun"]

@@ -43,9 +43,9 @@ class DeleteOptions:
 
 def _violations(body: Object) -> list[FieldError]:
     policy, found = body.get("propagationPolicy"), []
-    if policy and body.get("orphanDependents") is not None:
+    if policy is not None and body.get("orphanDependents") is not None:
         found.append(invalid("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set"))
-    elif policy is not None and policy not in POLICIES:
+    if policy is not None and policy not in POLICIES:
         found.append(not_supported("propagationPolicy", policy, [*POLICIES, "nil"]))
     return found + dry_run_violations(body.get("dryRun") or [])
 

@@ -171,6 +171,8 @@ def as_made(applied: Object, owned: Object) -> Object:
 
 def reset_fields(served: Served, sub: Subresource | None) -> tuple[tuple[str, ...], ...]:
     """Paths whose ownership an apply does not take: what its endpoint does not write."""
+    if sub is not None and sub.resets is not None:
+        return sub.resets
     if "status" not in served.kind.subresource_by_name:
-        return ()
-    return (("spec",),) if sub is not None and sub.name == "status" else (("status",),)
+        return served.kind.resets
+    return (("spec",),) if sub is not None and sub.name == "status" else (("status",), *served.kind.resets)

@@ -52,16 +52,15 @@ def match_violations(query: Query, watch: bool) -> list[FieldError]:
     match, revision, initial = query.text(MATCH), query.text("resourceVersion"), query.values.get("sendInitialEvents")
     found: list[FieldError] = []
     if watch:
-        if initial is not None:
-            if (query.flag("sendInitialEvents") and match != "NotOlderThan") or (not query.flag("sendInitialEvents") and match not in ("", "NotOlderThan")):
-                if not match:
-                    found.append(forbidden(MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
-                else:
-                    found.append(not_supported(MATCH, match, ["NotOlderThan"]))
-            elif not match:
-                found.append(forbidden(MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
-        elif match:
-            found.append(forbidden(MATCH, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
+        if initial is not None and match != "NotOlderThan":
+            found.append(forbidden(MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+        if match:
+            if initial is None:
+                found.append(forbidden(MATCH, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
+            if match != "NotOlderThan":
+                found.append(not_supported(MATCH, match, ["NotOlderThan"]))
+            if query.text("continue"):
+                found.append(forbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"))
         return found
     if match:
         if not revision:

@@ -8,7 +8,7 @@ from tiffin.api.admissionregistration import rules
 from tiffin.api.checks import named, one_of
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
-from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
+from tiffin.api.strategy import OWNED_METADATA, creates_with_status, updates_spec, updates_status
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, duplicate, invalid, required
 from tiffin.machinery.object import Object, dig, name_of
@@ -105,7 +105,7 @@ KIND = Kind(
     namespaced=False,
     categories=("api-extensions",),
     subresources=(
-        Subresource("status", updates_object=True, prepare=updates_status()),
+        Subresource("status", updates_object=True, prepare=updates_status(kept_metadata=OWNED_METADATA)),
     ),
     unconditional_update=False,
     default=default,

@@ -7,7 +7,7 @@ from typing import Any
 from tiffin.api.checks import named, needed, port_number
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
-from tiffin.api.strategy import creates_with_status, keep, keep_metadata, updates_spec
+from tiffin.api.strategy import OWNED_METADATA, creates_with_status, keep, keep_metadata, updates_spec
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, invalid, not_supported, required
 from tiffin.machinery.object import Object, dig, name_of
@@ -26,7 +26,7 @@ def default(obj: Object) -> None:
 
 def prepare_status(new: Object, old: Object, context: Context) -> None:
     keep(new, old, "spec")
-    keep_metadata(new, old, "labels", "annotations", "finalizers", "ownerReferences")
+    keep_metadata(new, old, *OWNED_METADATA)
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
@@ -100,7 +100,7 @@ KIND = Kind(
     namespaced=False,
     categories=("api-extensions",),
     subresources=(
-        Subresource("status", updates_object=True, prepare=prepare_status, validate=validate_status),
+        Subresource("status", updates_object=True, prepare=prepare_status, validate=validate_status, resets=(("spec",), ("metadata",))),
     ),
     unconditional_update=False,
     default=default,

@@ -110,7 +110,8 @@ KIND = Kind(
     categories=("all",),
     subresources=(
         Subresource("scale", body=("autoscaling", "v1", "Scale")),
-        Subresource("status", updates_object=True, prepare=updates_status(kept_metadata=("labels",)), validate=validate_status),
+        Subresource("status", updates_object=True, prepare=updates_status(kept_metadata=("labels",)), validate=validate_status,
+                    resets=(("spec",), ("metadata", "labels"))),
     ),
     default=default,
     prepare_for_create=creates_with_status(),

@@ -19,6 +19,7 @@ from tiffin.machinery.field import FieldError, duplicate, forbidden, invalid, no
 from tiffin.machinery.object import Object, dig
 from tiffin.machinery.table import NONE, age, name
 from tiffin.machinery.timestamps import format_time, human_duration
+from tiffin.machinery.validation import path_segment_name
 
 LEGACY_SIGNER = "kubernetes.io/legacy-unknown"
 RETIRED = "certificates.k8s.io/v1beta1"
@@ -209,14 +210,17 @@ KIND = Kind(
     namespaced=False,
     short_names=("csr",),
     subresources=(
-        Subresource("approval", updates_object=True, prepare=prepare_approval, validate=validate_approval),
+        Subresource("approval", updates_object=True, prepare=prepare_approval, validate=validate_approval,
+                    resets=(("spec",), ("status", "certificate"))),
         Subresource("status", updates_object=True, prepare=prepare_status, validate=validate_status),
     ),
+    resets=(("spec",),),
     default=default,
     prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,
     validate=validate,
     validate_update=validate_update,
+    validate_name=path_segment_name,
     columns=(NAME, AGE, Column("SignerName"), Column("Requestor"), Column("RequestedDuration"), Column("Condition")),
     row=row,
     field_selectors={"spec.signerName": lambda obj: dig(obj, "spec", "signerName", default="")},

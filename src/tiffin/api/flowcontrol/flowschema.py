@@ -8,7 +8,7 @@ from tiffin.api.checks import named, needed, not_supported
 from tiffin.api.flowcontrol.mandatory import schema_errors
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
-from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
+from tiffin.api.strategy import creates_with_status, keeps_all_but_status, updates_spec
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, duplicate, forbidden, invalid, required
 from tiffin.machinery.object import Object, dig, name_of
@@ -187,7 +187,7 @@ KIND = Kind(
     singular="flowschema",
     namespaced=False,
     subresources=(
-        Subresource("status", updates_object=True, prepare=updates_status(), validate=validate_status),
+        Subresource("status", updates_object=True, prepare=keeps_all_but_status, validate=validate_status, resets=(("spec",), ("metadata",))),
     ),
     default=default,
     prepare_for_create=creates_with_status(),

@@ -10,7 +10,7 @@ from tiffin.api.flowcontrol.flowschema import status_errors
 from tiffin.api.flowcontrol.mandatory import level_errors
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
-from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
+from tiffin.api.strategy import creates_with_status, keeps_all_but_status, updates_spec
 from tiffin.machinery.field import FieldError, forbidden, invalid, not_supported, required
 from tiffin.machinery.object import Object, dig, name_of
 from tiffin.machinery.table import NONE, age, name
@@ -139,7 +139,7 @@ KIND = Kind(
     singular="prioritylevelconfiguration",
     namespaced=False,
     subresources=(
-        Subresource("status", updates_object=True, prepare=updates_status(), validate=validate_status),
+        Subresource("status", updates_object=True, prepare=keeps_all_but_status, validate=validate_status, resets=(("spec",), ("metadata",))),
     ),
     default=default,
     prepare_for_create=creates_with_status(),

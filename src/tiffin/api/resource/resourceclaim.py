@@ -8,7 +8,7 @@ from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.resource.allocation import allocated_devices, device_id, status_errors
 from tiffin.api.resource.requests import claim_spec_errors, default_claim_spec, default_tolerations, request_names
-from tiffin.api.strategy import creates_with_status, keep, keep_metadata, updates_spec
+from tiffin.api.strategy import OWNED_METADATA, creates_with_status, keep, keep_metadata, updates_spec
 from tiffin.machinery.field import FieldError, invalid
 from tiffin.machinery.object import Object, dig, is_deleting
 from tiffin.machinery.table import age, name
@@ -24,7 +24,7 @@ def default(obj: Object) -> None:
 def prepare_status(new: Object, old: Object, context: Context) -> None:
     """A status update changes nothing else; what drivers reported of devices goes when the devices are given back."""
     keep(new, old, "spec")
-    keep_metadata(new, old, "labels", "annotations", "finalizers", "ownerReferences")
+    keep_metadata(new, old, *OWNED_METADATA)
     status = new["status"] = dict(new.get("status") or {})
     gone = allocated_devices(old.get("status") or {}) - allocated_devices(status)
     reported = [device for device in status.pop("devices", None) or () if device_id(device) not in gone]

@@ -8,7 +8,7 @@ from tiffin.api.checks import named
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.resource.identifiers import driver_errors
-from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
+from tiffin.api.strategy import OWNED_METADATA, creates_with_status, updates_spec, updates_status
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, forbidden, invalid, required, too_long
 from tiffin.machinery.object import Object, dig
@@ -80,7 +80,7 @@ KIND = Kind(
     returns_deleted=True,
     namespaced=False,
     subresources=(
-        Subresource("status", updates_object=True, prepare=updates_status(), validate=validate_status),
+        Subresource("status", updates_object=True, prepare=updates_status(kept_metadata=OWNED_METADATA), validate=validate_status, resets=(("spec",), ("metadata",))),
     ),
     unconditional_update=False,
     default=default,
