@@ -132,3 +132,12 @@ async def test_subresources_with_handlers_of_their_own(api: InProcess, client: L
     with pytest.raises(ApiError) as unknown:
         await client.create(PODS, "default", {}, name="p", subresource="nonsense")
     assert unknown.value.code == 404
+
+
+async def test_the_scale_is_patched(client: LocalClient) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    deployments = Resource("apps", "v1", "deployments")
+    await client.create(deployments, "default", {"metadata": {"name": "d"}, "spec": spec})
+    scale = await client.patch(deployments, "default", "d", {"spec": {"replicas": 3}}, subresource="scale")
+    assert scale["kind"] == "Scale" and (await client.get(deployments, "default", "d"))["spec"]["replicas"] == 3

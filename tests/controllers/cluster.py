@@ -20,7 +20,7 @@ KINDS = {
     "poddisruptionbudgets": "PodDisruptionBudget", "clusterroles": "ClusterRole", "resourcequotas": "ResourceQuota", "daemonsets": "DaemonSet",
     "statefulsets": "StatefulSet", "cronjobs": "CronJob", "customresourcedefinitions": "CustomResourceDefinition", "controllerrevisions": "ControllerRevision",
     "certificatesigningrequests": "CertificateSigningRequest", "persistentvolumeclaims": "PersistentVolumeClaim", "persistentvolumes": "PersistentVolume", "services": "Service", "endpoints": "Endpoints", "endpointslices": "EndpointSlice",
-    "servicecidrs": "ServiceCIDR", "ipaddresses": "IPAddress", "storageclasses": "StorageClass", "horizontalpodautoscalers": "HorizontalPodAutoscaler",
+    "servicecidrs": "ServiceCIDR", "ipaddresses": "IPAddress", "storageclasses": "StorageClass", "volumeattributesclasses": "VolumeAttributesClass", "horizontalpodautoscalers": "HorizontalPodAutoscaler",
 }  # fmt: skip
 
 

@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from tests.controllers.cluster import Cluster, made
-from tiffin.controllers import pvcprotection, pvprotection
-from tiffin.controllers.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from tiffin.controllers import pvcprotection, pvprotection, vacprotection, volumeexpand
+from tiffin.controllers.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, VOLUME_ATTRIBUTES_CLASSES
 from tiffin.machinery.object import Object
 
 
@@ -31,3 +31,24 @@ async def test_a_volume_stays_while_it_is_bound() -> None:
         assert c.names(PERSISTENT_VOLUMES) == ["v"]
         await c.patch(PERSISTENT_VOLUMES, "v", {"status": {"phase": "Released"}}, namespace="", subresource="status")
         assert c.names(PERSISTENT_VOLUMES) == []
+
+
+async def test_classes_of_attributes_stay_while_they_are_used() -> None:
+    async with Cluster(vacprotection) as c:
+        await c.create(VOLUME_ATTRIBUTES_CLASSES, made(VOLUME_ATTRIBUTES_CLASSES, "gold", ""))
+        assert c.one(VOLUME_ATTRIBUTES_CLASSES, "gold", "")["metadata"]["finalizers"] == [vacprotection.FINALIZER]
+        await c.create(PERSISTENT_VOLUME_CLAIMS, made(PERSISTENT_VOLUME_CLAIMS, "c", status={"currentVolumeAttributesClassName": "gold"}))
+        await c.delete(VOLUME_ATTRIBUTES_CLASSES, "gold", namespace="")
+        assert c.names(VOLUME_ATTRIBUTES_CLASSES) == ["gold"]
+        await c.delete(PERSISTENT_VOLUME_CLAIMS, "c")
+        assert c.names(VOLUME_ATTRIBUTES_CLASSES) == []
+
+
+async def test_a_claim_that_wants_more_awaits_its_driver() -> None:
+    async with Cluster(volumeexpand) as c:
+        spec, status = {"resources": {"requests": {"storage": "1Gi"}}}, {"phase": "Bound", "capacity": {"storage": "1Gi"}}
+        await c.create(PERSISTENT_VOLUME_CLAIMS, made(PERSISTENT_VOLUME_CLAIMS, "c", spec=spec) | {"status": status})
+        await c.patch(PERSISTENT_VOLUME_CLAIMS, "c", {"status": status}, subresource="status")
+        assert c.events() == []
+        await c.patch(PERSISTENT_VOLUME_CLAIMS, "c", {"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
+        assert c.events() == ["waiting for an external controller to expand this PVC"]

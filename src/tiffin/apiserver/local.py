@@ -136,7 +136,7 @@ class LocalClient:
         context.field_manager = field_manager
         sub = served.kind.subresource_by_name.get(subresource)
         if sub is not None and not sub.updates_object:
-            return await self._through_handler(context, served, "PATCH", patch)
+            return await self._through_handler(context, served, "PATCH", patch, type.value)
         if type is PatchType.APPLY:
             written = await self.resources.apply(context, served, patch, sub)
         else:
@@ -153,9 +153,9 @@ class LocalClient:
         obj, _ = await self.resources.writes.delete(context, served, Key(namespace, name), options)
         return served.from_stored(obj)
 
-    async def _through_handler(self, context: RequestContext, served: Served, method: str, obj: Any) -> Object:
+    async def _through_handler(self, context: RequestContext, served: Served, method: str, obj: Any, content_type: str = "application/json") -> Object:
         """Subresources with handlers of their own are asked as if over HTTP."""
-        request = Request(method, "", {**self._headers, "content-type": "application/json"}, orjson.dumps(obj))
+        request = Request(method, "", {**self._headers, "content-type": content_type}, orjson.dumps(obj))
         context.headers = request.headers
         sub = served.kind.subresource_by_name.get(context.info.subresource)
         handler = self.resources.subresources.get(context.info.subresource)

@@ -5,6 +5,7 @@ Rules:
   differ nor a server that was down let a node look dead.
 * Conditions become NoSchedule taints: not-ready, unreachable, memory-pressure, disk-pressure, pid-pressure, network-unavailable,
   unschedulable. Not ready and unreachable are NoExecute taints too, and carry the time.
+* A node that comes or goes is told in an event. Keys with a namespace, which holds the node's UID, stand for that.
 * Nobody is driven off while every node of the cluster seems silent, or most of a small zone: then it is more likely our own fault.
 
 Source: Kubernetes' node lifecycle controller, as documented and observed.
@@ -56,7 +57,22 @@ def readiness(node: Object) -> str:
     return (p.condition(node, "Ready") or {}).get("status", "")
 
 
+def registration_keys(node: Object, view: View) -> Iterable[Key]:
+    return (Key(uid_of(node), name_of(node)),)
+
+
+def _registered(uid: str, name: str, view: View) -> RecordEvent:
+    """What is said of a node that came, or went."""
+    named = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": uid}}
+    node = view.get(NODES, "", name)
+    if node is not None and uid_of(node) == uid:
+        return RecordEvent(named, "Normal", "RegisteredNode", f"Node {name} event: Registered Node {name} in Controller")
+    return RecordEvent(named, "Normal", "RemovingNode", f"Node {name} event: Removing Node {name} from Controller")
+
+
 def reconcile(config: Config, key: Key, view: View, now: datetime) -> Changes:
+    if key.namespace:
+        return Changes((_registered(*key, view),))
     node = view.get(NODES, *key)
     if node is None or is_deleting(node):
         return Changes()
@@ -168,6 +184,7 @@ def pod_keys(pod: Object, view: View) -> Iterable[Key]:
 def controller(config: Config) -> Controller:
     watches = (
         Watch(NODES, observes={"heartbeat": heartbeat}),
+        Watch(NODES, keys=registration_keys, changed=lambda old, new: uid_of(old) != uid_of(new)),
         Watch(LEASES, keys=no_keys, observes={"renewal": renewal}),
         Watch(PODS, keys=pod_keys, indexes={"node": node_index}),
     )

@@ -32,6 +32,7 @@ IP_ADDRESSES = Resource("networking.k8s.io", "v1", "ipaddresses")
 SERVICE_CIDRS = Resource("networking.k8s.io", "v1", "servicecidrs")
 POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets")
 STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses")
+VOLUME_ATTRIBUTES_CLASSES = Resource("storage.k8s.io", "v1", "volumeattributesclasses")
 CLUSTER_ROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles")
 CUSTOM_RESOURCE_DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 
