@@ -90,7 +90,7 @@ def test_privileges() -> None:
     assert (list(bound.capabilities.add_capabilities), list(bound.capabilities.drop_capabilities)) == (["NET_ADMIN"], ["ALL"])
 
 
-@pytest.mark.parametrize("profile", [{"type": "Localhost"}, {"type": "Localhost", "localhostProfile": "../../etc/passwd"}])
+@pytest.mark.parametrize("profile", [{"type": "Localhost"}, {"type": "Localhost", "localhostProfile": "../../etc/passwd"}, {"type": "runtimeDefault"}])
 def test_a_profile_that_cannot_be_is_refused(profile: Any) -> None:
     """CVE-2023-2431: an empty local profile does not mean unconfined."""
     with pytest.raises(ConfigError):

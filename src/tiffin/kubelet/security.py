@@ -47,13 +47,15 @@ def check_non_root(pod: Object, container: Object, image: cri.Image | None) -> N
 
 
 def seccomp(profile: dict[str, Any] | None, default: bool, root: str) -> cri.SecurityProfile:
-    """A seccomp profile; `Localhost` ones lie beneath `root`. Without one: unconfined, unless the node says otherwise."""
+    """A seccomp profile; `Localhost` ones lie beneath `root`. Without one: unconfined, unless the node says otherwise. Raises ConfigError."""
     kind = (profile or {}).get("type") or ("RuntimeDefault" if default else "Unconfined")
     if kind == "Localhost":
         name = (profile or {}).get("localhostProfile") or ""
         if not name or ".." in PurePosixPath(name).parts:
             raise ConfigError("localhostProfile must be set if seccompProfile type is Localhost.")
         return cri.SecurityProfile(profile_type=cri.SecurityProfile.Localhost, localhost_ref=f"{root}/{name}")
+    if kind not in ("RuntimeDefault", "Unconfined"):  # of a static pod, say, which no API server has looked at
+        raise ConfigError(f"seccompProfile type {kind} is not known")
     return cri.SecurityProfile(profile_type=cri.SecurityProfile.RuntimeDefault if kind == "RuntimeDefault" else cri.SecurityProfile.Unconfined)
 
 
