@@ -394,6 +394,7 @@ async def test_documents(old: InProcess) -> None:
         "ingresses/status", "networkpolicies", "podsecuritypolicies", "replicasets", "replicasets/scale", "replicasets/status"]
     by_name = {r["name"]: r for r in found["resources"]}
     assert by_name["deployments/rollback"]["kind"] == "DeploymentRollback" and by_name["deployments/scale"]["kind"] == "Scale"
+    assert all("shortNames" not in r and "categories" not in r for r in found["resources"])  # `deploy` and `all` mean those of apps alone
     groups = [group["name"] for group in (await old.get("/apis")).object["groups"]]
     assert groups[-1] == "extensions"
     preferred = {g["name"]: g["preferredVersion"]["version"] for g in (await old.get("/apis")).object["groups"]}

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.controllers.cluster import Cluster, made
 from tiffin.controllers import deployment, garbagecollector, replicaset
 from tiffin.controllers.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, NAMESPACES, NODES, PODS, REPLICA_SETS
@@ -131,3 +133,17 @@ async def test_a_deployment_goes_with_all_it_owns_in_every_way() -> None:
             await c.create(DEPLOYMENTS, web)
             await c.delete(DEPLOYMENTS, "web", propagation=propagation)
             assert c.names(DEPLOYMENTS) == [] and (len(c.names(REPLICA_SETS)), len(c.names(PODS))) == left
+
+
+RETIRED = Resource("apiregistration.k8s.io", "v1", "apiservices")
+
+
+@pytest.mark.parametrize("served", [True, False])
+async def test_an_owner_by_the_group_it_had_once(served: bool) -> None:
+    """Where nobody serves that group, nobody knows whether there is such an owner."""
+    async with Cluster(garbagecollector) as c:
+        if served:
+            await c.create(RETIRED, {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1beta1.extensions"}})
+        old = boss(uid="u") | {"apiVersion": "extensions/v1beta1", "kind": "Deployment"}
+        await c.create(CONFIG_MAPS, owned("kid", old))
+        assert c.names(CONFIG_MAPS) == ([] if served else ["kid"])

@@ -9,7 +9,7 @@ from tests.controllers.cluster import Cluster, made
 from tiffin.controllers import horizontalpodautoscaler
 from tiffin.controllers.autoscaling import unmeasured
 from tiffin.controllers.resources import DEPLOYMENTS, HORIZONTAL_POD_AUTOSCALERS, PODS
-from tiffin.machinery.object import Key, Object, replaced
+from tiffin.machinery.object import Key, Object, Resource, replaced
 
 CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}
 NO_CPU = (
@@ -134,3 +134,16 @@ CUSTOM = "unable to fetch metrics from custom metrics API: no custom metrics API
 def test_why_a_metric_is_not_to_be_had(metric: Object, reason: str, message: str) -> None:
     found = unmeasured(metric, "ns")
     assert (found.reason, found.message) == (reason, message)
+
+
+RETIRED = Resource("apiregistration.k8s.io", "v1", "apiservices")
+
+
+@pytest.mark.parametrize("served", [True, False])
+async def test_a_target_by_the_group_it_had_once(served: bool) -> None:
+    """Only where the server serves that group."""
+    async with Cluster(horizontalpodautoscaler) as c:
+        if served:
+            await c.create(RETIRED, {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1beta1.extensions"}})
+        status = await looked_at(c, deployment(5), hpa(api="extensions/v1beta1"))
+        assert told(status)[0][2] == ("SucceededRescale" if served else "FailedGetScale")

@@ -191,6 +191,8 @@ class Kind:
     validate_update: Callable[[Object, Object, Context], list[FieldError]] = valid_update
     validate_name: Callable[[str, bool], list[str]] = dns_subdomain_name
     warnings: Callable[[Object, Object | None], list[str]] = no_warnings
+    any_finalizers: bool = False
+    """Whether new objects may have finalizers without a domain."""
 
     columns: tuple[Column, ...] = (Column("Name", format="name"), Column("Age"))
     row: Callable[[Object, datetime], list[Any]] | None = None
@@ -221,7 +223,10 @@ class Kind:
         if not version.deprecation and version.subresources is None:
             return self
         own = self.subresources if version.subresources is None else version.subresources
-        return replace(self, deprecation=version.deprecation, subresources=own)
+        seen = replace(self, deprecation=version.deprecation, subresources=own)
+        if version.group == self.group:
+            return seen
+        return replace(seen, short_names=(), categories=())  # or every short name would mean two resources
 
 
 _LEGACY = "tiffin.api.legacy."

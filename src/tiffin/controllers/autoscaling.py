@@ -43,7 +43,7 @@ class Unmeasured(NamedTuple):
 def holding_of(hpa: Object, view: View) -> catalog.Holding | None:
     """The resource of the kind that an autoscaler names."""
     reference = hpa["spec"]["scaleTargetRef"]
-    return catalog.of_kind(reference.get("apiVersion", "").rpartition("/")[0], reference["kind"], view)
+    return catalog.of_reference(reference.get("apiVersion", "").rpartition("/")[0], reference["kind"], view)
 
 
 def target_of(hpa: Object, view: View) -> Target:

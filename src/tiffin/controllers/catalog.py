@@ -46,6 +46,20 @@ def of_kind(group: str, kind: str, view: View) -> Holding | None:
     return found or next((h for h in custom(view) if (h.resource.group, h.kind) == (group, kind)), None)
 
 
+API_SERVICES = Resource("apiregistration.k8s.io", "v1", "apiservices")
+_ONCE = {("extensions", kind): group for group, kinds in (
+    ("apps", ("DaemonSet", "Deployment", "ReplicaSet")), ("networking.k8s.io", ("Ingress", "NetworkPolicy"))) for kind in kinds}
+"""The groups of kinds that moved, by the group and kind they were."""
+
+
+def of_reference(group: str, kind: str, view: View) -> Holding | None:
+    """The same, also of a kind by the group it had once, while the server serves that group. `view` has to have the APIServices."""
+    now = _ONCE.get((group, kind))
+    if now is not None and view.get(API_SERVICES, "", f"v1beta1.{group}") is not None:
+        group = now
+    return of_kind(group, kind, view)
+
+
 @cache
 def _builtin_by_kind() -> dict[tuple[str, str], Holding]:
     return {(h.resource.group, h.kind): h for h in builtin()}

@@ -151,7 +151,7 @@ def _unblocked(resource: Resource, obj: Object, below: Sequence[tuple[Resource, 
 
 def _reference(holding: Holding, obj: Object, reference: Object, view: View) -> Reference:
     group = reference.get("apiVersion", "").rpartition("/")[0]
-    owner_holding = catalog.of_kind(group, reference.get("kind", ""), view)
+    owner_holding = catalog.of_reference(group, reference.get("kind", ""), view)
     if owner_holding is None or (owner_holding.namespaced and not holding.namespaced):
         return Reference(reference, Standing.UNKNOWN, owner_holding, "")
     namespace = namespace_of(obj) if owner_holding.namespaced else ""

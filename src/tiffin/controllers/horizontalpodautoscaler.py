@@ -165,6 +165,7 @@ def controller(config: Config) -> Controller:
         *(Watch(resource, keys=no_keys) for resource in a.BUILTIN),
         Watch(PODS, keys=no_keys),
         Watch(CUSTOM_RESOURCE_DEFINITIONS, keys=no_keys),
+        Watch(catalog.API_SERVICES, keys=no_keys),
     )
     rules = (
         PolicyRule(("autoscaling",), ("horizontalpodautoscalers",), ("get", "list", "watch")),
