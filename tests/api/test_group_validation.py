@@ -268,3 +268,21 @@ def test_labels_do_not_change_through_a_status(module):
     kind.subresource_by_name["status"].prepare(new, old, CONTEXT)
     assert new["metadata"] == {"name": "x", "labels": {"a": "b"}, "resourceVersion": "1", "managedFields": [{"manager": "m"}]}
     assert kind.subresource_by_name["status"].resets == (("spec",), ("metadata",))
+
+
+@pytest.mark.parametrize(("module", "content", "expected"), [
+    ("scheduling.priorityclass", {"preemptionPolicy": ""}, ["preemptionPolicy: Required value"]),
+    ("discovery.endpointslice", {"addressType": "IPv4", "ports": [{"protocol": ""}]}, [
+        'ports[0].protocol: Unsupported value: "": supported values: "SCTP", "TCP", "UDP"']),
+])
+def test_empty_is_not_missing(module, content, expected):
+    assert told(module, content) == expected
+
+
+@pytest.mark.parametrize(("status", "deleting", "state"), [
+    ({}, False, "pending"), ({}, True, "deleted"), ({"allocation": {}}, False, "allocated"),
+    ({"allocation": {}, "reservedFor": [{"uid": "u"}]}, True, "deleted,allocated,reserved"),
+])
+def test_the_state_of_claims(status, deleting, state):
+    metadata = {"name": "c"} | ({"deletionTimestamp": "2024-01-01T00:00:00Z"} if deleting else {})
+    assert kind_of("resource.resourceclaim").row({"metadata": metadata, "status": status}, CONTEXT.now)[1] == state

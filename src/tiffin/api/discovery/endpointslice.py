@@ -114,8 +114,7 @@ def _port_errors(port: dict[str, Any], path: str, seen: set[str]) -> list[FieldE
     if port_name in seen:
         errors.append(duplicate(f"{path}.name", port_name))
     seen.add(port_name)
-    protocol = port.get("protocol")
-    errors += needed(protocol, f"{path}.protocol") or one_of(protocol, f"{path}.protocol", PROTOCOLS)
+    errors += one_of(port.get("protocol"), f"{path}.protocol", PROTOCOLS)
     if port.get("appProtocol") is not None:
         errors += named(port["appProtocol"], f"{path}.appProtocol", names.is_qualified_name)
     return errors

@@ -49,13 +49,10 @@ def validate_status(new: Object, old: Object, context: Context) -> list[FieldErr
 
 
 def state_text(obj: Object) -> str:
-    states = []
-    if is_deleting(obj):
-        states.append("deleted")
+    deleted = ["deleted"] if is_deleting(obj) else []
     if dig(obj, "status", "allocation") is None:
-        return ",".join([*states, "pending"])
-    states.append("allocated")
-    return ",".join([*states, "reserved"] if dig(obj, "status", "reservedFor") else states)
+        return ",".join(deleted or ["pending"])
+    return ",".join([*deleted, "allocated", *(["reserved"] if dig(obj, "status", "reservedFor") else [])])
 
 
 def row(obj: Object, now: datetime) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from tiffin.api.checks import immutable, one_of
+from tiffin.api.checks import immutable, needed, one_of
 from tiffin.api.kind import Column, Context, Kind
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import start_generation
@@ -19,7 +19,8 @@ POLICIES = ("PreemptLowerPriority", "Never")
 
 def default(obj: Object) -> None:
     obj.setdefault("value", 0)
-    obj["preemptionPolicy"] = obj.get("preemptionPolicy") or "PreemptLowerPriority"
+    if obj.get("preemptionPolicy") is None:
+        obj["preemptionPolicy"] = "PreemptLowerPriority"
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
@@ -34,7 +35,8 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
             errors.append(forbidden("metadata.name", detail))
     elif value > HIGHEST_USER_PRIORITY:
         errors.append(forbidden("value", f"maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}"))
-    return errors + one_of(obj.get("preemptionPolicy"), "preemptionPolicy", POLICIES)
+    policy = obj.get("preemptionPolicy")
+    return errors + (needed(policy, "preemptionPolicy") or one_of(policy, "preemptionPolicy", POLICIES))
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
