@@ -9,13 +9,15 @@ import orjson
 import pytest
 import yaml
 
-from tests.apiserver.inprocess import APPLY, JSON_PATCH, MERGE, STRATEGIC, InProcess, in_process
+from tests.apiserver.inprocess import APPLY, JSON_PATCH, MERGE, STRATEGIC, TOKENS, InProcess, in_process
 from tiffin.api.kind import builtin_kinds
 from tiffin.api.legacy.load import with_legacy
 from tiffin.apiserver.registry import Registry, Served
-from tiffin.apiserver.server import served_kinds
+from tiffin.apiserver.server import Assembly, Options, served_kinds
 from tiffin.machinery.object import Object, dig
 from tiffin.net.pki import Pki
+from tiffin.store.log import MemoryLog
+from tiffin.store.store import Store
 
 MANIFESTS = [m for m in yaml.safe_load_all((Path(__file__).parents[1] / "api/legacy/manifests.yaml").read_text()) if m]
 TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
@@ -412,6 +414,32 @@ async def test_no_document_knows_of_them_unasked(api: InProcess) -> None:
     assert "extensions" not in [group["name"] for group in (await api.get("/apis")).object["groups"]]
     assert (await api.get("/apis/policy/v1beta1/podsecuritypolicies")).status == 404
     assert not [name for name in (await api.get("/openapi/v2")).object["paths"] if "beta" in name]
+
+
+async def test_a_server_that_serves_them_no_more_keeps_what_they_wrote(pki: Pki) -> None:
+    log, services = MemoryLog(), "/apis/apiregistration.k8s.io/v1/apiservices"
+    async with in_process(pki, log, legacy_apis=True) as old:
+        await old.made("/apis/extensions/v1beta1/namespaces/default/ingresses", copy(next(m for m in MANIFESTS if m["metadata"]["name"] == "ext-ingress")))
+        await old.made(collection(served_as("policy/v1beta1", "PodSecurityPolicy")), copy(next(m for m in MANIFESTS if m["metadata"]["name"] == "policy-privileged")))
+        assert "v1beta1.extensions" in (await old.get(services)).names
+        index = old.store.index
+    assembly = Assembly(Store(MemoryLog(), index), Options(pki, TOKENS, "127.0.0.1:6443", "10.96.0.0/16"))
+    await assembly.start()
+    now = InProcess(assembly)
+    try:
+        assert [name for name in (await now.get(services)).names if "beta" in name] == []
+        assert (await now.get("/apis/extensions/v1beta1")).status == 404
+        stored = (await now.get("/apis/networking.k8s.io/v1/namespaces/default/ingresses/ext-ingress")).object
+        assert stored["spec"]["defaultBackend"]["service"]["name"] == "fallback"
+    finally:
+        await now.stop()
+
+
+async def test_old_versions_have_no_protobuf_form(old: InProcess) -> None:
+    await old.made("/apis/apps/v1beta2/namespaces/default/deployments", copy(SELECTED))
+    path, binary = "/apis/apps/v1beta2/namespaces/default/deployments/w", "application/vnd.kubernetes.protobuf"
+    assert (await old.get(path, accept=binary)).status == 406
+    assert (await old.get(path.replace("v1beta2", "v1"), accept=binary)).status == 200
 
 
 async def test_rights_are_those_of_the_old_group(old: InProcess) -> None:

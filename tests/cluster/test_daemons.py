@@ -34,6 +34,13 @@ def test_the_server_listens_where_it_is_told_and_the_machine_has_the_address(tmp
     assert option(command, "--node-monitor-grace-period") == "50s"
 
 
+@pytest.mark.parametrize("legacy, policies, flags", [
+    (False, False, []), (True, False, ["--legacy-apis"]), (True, True, ["--legacy-apis", "--enable-pod-security-policy"])])
+def test_the_server_is_told_what_to_serve(legacy: bool, policies: bool, flags: list[str], tmp_path: Path) -> None:
+    command = daemons.server_command(Layout("a", tmp_path), replace(STATE, legacy_apis=legacy, pod_security_policy=policies), RANGES)
+    assert [word for word in command if word in ("--legacy-apis", "--enable-pod-security-policy")] == flags
+
+
 def test_stopped_nodes_are_not_expected_to_run(tmp_path: Path) -> None:
     names = [daemon.name for daemon in daemons.expected(Layout("a", tmp_path), replace(STATE, stopped=(1,)))]
     assert names == ["server", "node-2-containerd", "node-2"]
