@@ -58,3 +58,17 @@ async def test_custom_kinds() -> None:
         {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}]}}
     ((field, warning),) = await checked(policy("object.spec.size < 3", "object.spec.weight < 3", resource="example.com/v1/widgets"), crd)
     assert field == "spec.validations[1].expression" and warning.startswith("example.com/v1, Kind=Widget: ERROR: <input>:1:12: undefined field 'weight'")
+
+
+async def test_rules_name_kinds_beside_subresources_and_wildcards() -> None:
+    assert len(await checked(policy("object.spec.nope == 1", resource="apps/v1/deployments,*"))) == 1
+
+
+async def test_parameters_have_a_type_if_their_kind_is_known() -> None:
+    ((_, warning),) = await checked(policy("params.data['x'] == 1", paramKind={"apiVersion": "v1", "kind": "ConfigMap"}))
+    assert "found no matching overload for '_==_' applied to '(string, int)'" in warning
+    ((_, warning),) = await checked(policy("params.x == 1", paramKind={"apiVersion": "e.com/v1", "kind": "Nothing"}))
+    assert "undeclared reference to 'params'" in warning
+    definition = {"metadata": {"name": "ns.e.com"}, "spec": {"group": "e.com", "names": {"plural": "ns", "kind": "Nothing"}, "versions": [
+        {"name": "v1", "schema": {"openAPIV3Schema": {"type": "object", "properties": {"x": {"type": "integer"}}}}}]}}
+    assert await checked(policy("params.x == 1", paramKind={"apiVersion": "e.com/v1", "kind": "Nothing"}), definition) == []

@@ -168,7 +168,8 @@ class Writes:
 
     @staticmethod
     def _validate_new(kind: Kind, obj: Object, context: Context) -> None:
-        found = validate_object_meta(obj["metadata"], namespaced=kind.namespaced, name_validator=kind.validate_name)
+        found = validate_object_meta(
+            obj["metadata"], namespaced=kind.namespaced, name_validator=kind.validate_name, any_finalizers=kind.any_finalizers)
         found = found + kind.validate(obj, context)
         if found:
             raise errors.invalid(kind.kind, kind.group, obj["metadata"].get("name") or "", found)

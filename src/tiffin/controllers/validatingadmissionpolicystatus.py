@@ -14,6 +14,7 @@ from tiffin.runtime.controller import Changes, Controller, Patch, PolicyRule, Vi
 
 if TYPE_CHECKING:
     from tiffin.api.admissionregistration.typecheck import KnownKind
+    from tiffin.machinery.cel import Type
 
 POLICIES = Resource("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies")
 DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
@@ -44,7 +45,16 @@ def reconcile(key: Key, view: View, now: datetime) -> Changes:
         crd = view.get(DEFINITIONS, "", f"{plural}.{group}")
         return custom_kind(crd, version) if crd is not None else None
 
-    warnings = expression_warnings(policy["spec"], lookup)
+    def params() -> Type | None:
+        kind = dig(policy, "spec", "paramKind", default={})
+        group, _, version = (kind.get("apiVersion") or "").rpartition("/")
+        schema = next((s for (g, v, _), (name, s) in _builtin().items() if (g, v, name) == (group, version, kind.get("kind"))), None)
+        if schema is not None:
+            return object_type(definition(schema))
+        found = (custom_kind(crd, version) for crd in view.list(DEFINITIONS) if (crd["spec"]["group"], dig(crd, "spec", "names", "kind")) == (group, kind.get("kind")))
+        return next((known.type for known in found if known is not None), None)
+
+    warnings = expression_warnings(policy["spec"], lookup, params())
     status = {
         "observedGeneration": dig(policy, "metadata", "generation"),
         "typeChecking": {"expressionWarnings": warnings or None},

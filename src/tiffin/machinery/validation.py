@@ -35,11 +35,14 @@ def path_segment_name(name: str, prefix: bool) -> list[str]:
 
 
 def validate_object_meta(
-    meta: Mapping[str, Any], *, namespaced: bool, name_validator: NameValidator, path: str = "metadata"
+    meta: Mapping[str, Any], *, namespaced: bool, name_validator: NameValidator, path: str = "metadata", any_finalizers: bool = False
 ) -> list[FieldError]:
-    """Violations in the metadata of a built-in kind: name, namespace, generation, labels, annotations, owners, finalizers, managers."""
+    """Violations in metadata: name, namespace, generation, labels, annotations, owners, finalizers, managers.
+
+    `any_finalizers`: they need not have a domain, as with custom resources.
+    """
     errors = _validate_accessor(meta, namespaced, name_validator, path)
-    for index, finalizer in enumerate(meta.get("finalizers") or ()):
+    for index, finalizer in enumerate(meta.get("finalizers") or () if not any_finalizers else ()):
         errors += validate_finalizer_name(finalizer, f"{path}.finalizers[{index}]")
     return errors
 

@@ -1,7 +1,7 @@
 """Type checking of ValidatingAdmissionPolicies: what their expressions get wrong about the kinds they match.
 
 Policies take objects of any shape when they are stored. Afterwards their expressions are checked against each kind that their rules
-name, and what does not fit becomes a warning in their status. Rules with wildcards name no kind.
+name, and what does not fit becomes a warning in their status. Groups and versions with wildcards name no kind.
 Source: KEP-3488, "Type checking"; apiserver `validating.TypeChecker`.
 """
 from __future__ import annotations
@@ -56,14 +56,14 @@ def _fields(struct: schema.Struct, name: str) -> dict[str, Field]:
     return {cel: Field(object_type(field.type, f"{name}.{key}"), key) for cel, key, field in spelled if cel is not None}
 
 
-def expression_warnings(spec: Object, lookup: Lookup) -> list[Object]:
-    """The `expressionWarnings` of a policy's status."""
-    scopes = [(kind.name, _scope(spec, kind.type)) for kind in _matched(spec, lookup)]
+def expression_warnings(spec: Object, lookup: Lookup, params: Type | None = None) -> list[Object]:
+    """The `expressionWarnings` of a policy's status. `params` is the type of its parameters; where it is not known, there are none."""
+    scopes = [(kind.name, _scope(spec, kind.type, params)) for kind in _matched(spec, lookup)]
     found: list[Object] = []
     for index, validation in enumerate(spec.get("validations") or ()):
-        for field, authorizer in (("expression", True), ("messageExpression", False)):
+        for field in ("expression", "messageExpression"):
             text = validation.get(field)
-            warning = "\n".join(_problems(text, scopes, authorizer)) if text else ""
+            warning = "\n".join(_problems(text, scopes)) if text else ""
             if warning:
                 found.append({"fieldRef": f"spec.validations[{index}].{field}", "warning": warning})
     return found
@@ -74,17 +74,18 @@ def _matched(spec: Object, lookup: Lookup) -> list[KnownKind]:
     kinds: dict[str, KnownKind] = {}
     for rule in (spec.get("matchConstraints") or {}).get("resourceRules") or ():
         groups, versions, resources = (rule.get(field) or [] for field in ("apiGroups", "apiVersions", "resources"))
-        if "*" in groups or "*" in versions or any("*" in name or "/" in name for name in resources):
+        if any("*" in name for name in (*groups, *versions)):
             continue
-        for group, version, plural in product(groups, versions, resources):
+        whole = [name for name in resources if "*" not in name and "/" not in name]
+        for group, version, plural in product(sorted(groups), sorted(versions), sorted(whole)):
             kind = lookup(group, version, plural)
             if kind is not None:
                 kinds[kind.name] = kind
     return [kinds[name] for name in sorted(kinds)][:MOST_KINDS]
 
 
-def _scope(spec: Object, object_: Type) -> Scope:
-    scope = Scope(spec.get("paramKind") is not None, {"object": object_, "oldObject": object_})
+def _scope(spec: Object, object_: Type, params: Type | None) -> Scope:
+    scope = Scope(params is not None, {"object": object_, "oldObject": object_} | ({"params": params} if params is not None else {}))
     for variable in spec.get("variables") or ():
         try:
             scope.variable(variable["name"], variable["expression"])
@@ -93,10 +94,10 @@ def _scope(spec: Object, object_: Type) -> Scope:
     return scope
 
 
-def _problems(text: str, scopes: list[tuple[str, Scope]], authorizer: bool) -> Iterator[str]:
+def _problems(text: str, scopes: list[tuple[str, Scope]]) -> Iterator[str]:
     for name, scope in scopes:
         try:
-            scope.compile(text, None, authorizer)
+            scope.compile(text, None)
         except CompilationError as error:
             yield f"{name}: {error}\n"
 

@@ -23,6 +23,7 @@ KIND = Kind(
     plural="validatingwebhookconfigurations",
     schema="io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration",
     singular="validatingwebhookconfiguration",
+    any_finalizers=True,
     namespaced=False,
     categories=("api-extensions",),
     unconditional_update=False,

@@ -77,7 +77,7 @@ def _version(spec: dict[str, Any], version: dict[str, Any], load: Load) -> Custo
         short_names=tuple(names.get("shortNames") or ()), categories=tuple(names.get("categories") or ()), verbs=VERBS,
         subresources=_subresources(declared, rules), unconditional_update=False, deprecation=_deprecation(spec, version),
         default=structure.default, prepare_for_create=rules.prepare_for_create, prepare_for_update=rules.prepare_for_update,
-        validate=rules.validate, validate_update=rules.validate_update, columns=columns, row=row, warnings=_warnings, field_selectors=_selectable(version))
+        validate=rules.validate, validate_update=rules.validate_update, columns=columns, row=row, warnings=_warnings, any_finalizers=True, field_selectors=_selectable(version))
     return CustomVersion(kind, structure, bool(version.get("served")), bool(version.get("storage")))
 
 

@@ -139,6 +139,7 @@ KIND = Kind(
     plural="customresourcedefinitions",
     schema="io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
     singular="customresourcedefinition",
+    any_finalizers=True,
     namespaced=False,
     short_names=("crd", "crds"),
     categories=("api-extensions",),

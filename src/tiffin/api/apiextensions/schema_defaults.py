@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 
-from tiffin.machinery.decode import DecodeError
 from tiffin.machinery.field import FieldError, invalid
 from tiffin.machinery.structural import embedded
 from tiffin.machinery.structural.pruning import RESOURCE_FIELDS, prune_value
@@ -57,8 +56,8 @@ def _default(schema: Schema, default: Any, path: str, resource: bool) -> list[Fi
     for value, at in inside:
         try:
             embedded.coerce(value, at)
-        except DecodeError as error:
-            return [*errors, invalid(where, default, str(error))]
+        except embedded.CoerceError as error:
+            return [*errors, error.violation]
         embedded.check(value, at, found)
     return errors + (found or _value_errors(schema, default, where))
 
@@ -78,7 +77,7 @@ def _metadata_default(schema: Schema, default: Any, path: str, surround: Surroun
     whole = surround(orjson.loads(orjson.dumps(default)))
     try:
         embedded.coerce(whole, "")
-    except DecodeError as error:
+    except embedded.CoerceError as error:
         return [invalid(where, default, f"must result in valid metadata: {error}")]
     embedded.check(whole, "", found)
     if found:

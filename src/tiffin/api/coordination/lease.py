@@ -54,6 +54,7 @@ KIND = Kind(
     plural="leases",
     schema="io.k8s.api.coordination.v1.Lease",
     singular="lease",
+    any_finalizers=True,
     create_on_update=True,
     unconditional_update=False,
     default=default,

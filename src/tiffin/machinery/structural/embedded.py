@@ -14,6 +14,15 @@ from tiffin.machinery.names import is_dns1035_label
 from tiffin.machinery.schema import META, definition
 from tiffin.machinery.validation import path_segment_name, validate_object_meta
 
+
+class CoerceError(DecodeError):
+    """What is wrong with metadata that does not decode."""
+
+    def __init__(self, violation: FieldError) -> None:
+        super().__init__(str(violation))
+        self.violation = violation
+
+
 Visit = Callable[[Any, str], Iterator[tuple[dict[str, Any], str]]]
 """The embedded resources inside a value, each with its path."""
 
@@ -46,17 +55,17 @@ def _of(schema: Any) -> Visit | None:
 
 
 def coerce(resource: dict[str, Any], path: str) -> list[str]:
-    """Brings the metadata of an embedded resource into form; answers the paths of unknown fields. Raises DecodeError."""
+    """Brings the metadata of an embedded resource into form; answers the paths of unknown fields. Raises CoerceError."""
     for field in ("apiVersion", "kind"):
         if field in resource and not isinstance(resource[field], str):
-            raise DecodeError(str(invalid(f"{path}.{field}" if path else field, resource[field], "must be a string")))
+            raise CoerceError(invalid(f"{path}.{field}" if path else field, resource[field], "must be a string"))
     if "metadata" not in resource:
         return []
     metadata = resource["metadata"]
     try:
         problems = decode_object(metadata, definition(META + "ObjectMeta")) if isinstance(metadata, dict) else _no_object(metadata)
     except DecodeError as error:
-        raise DecodeError(str(invalid(f"{path}.metadata" if path else "metadata", metadata, str(error)))) from None
+        raise CoerceError(invalid(f"{path}.metadata" if path else "metadata", metadata, str(error))) from None
     if metadata.get("creationTimestamp", "") is None:
         del metadata["creationTimestamp"]
     return [f"{path}.metadata.{problem.path}" if path else f"metadata.{problem.path}" for problem in problems]
@@ -84,6 +93,7 @@ def check(resource: dict[str, Any], path: str, errors: list[FieldError]) -> None
     metadata = resource.get("metadata")
     if isinstance(metadata, dict):
         named = metadata if metadata.get("name") else {**metadata, "name": "fakename"}
-        errors += validate_object_meta(named, namespaced=bool(metadata.get("namespace")), name_validator=path_segment_name, path=f"{at}metadata")
+        errors += validate_object_meta(
+            named, namespaced=bool(metadata.get("namespace")), name_validator=path_segment_name, path=f"{at}metadata", any_finalizers=True)
 
 
