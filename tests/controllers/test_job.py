@@ -183,3 +183,28 @@ def test_indexes_as_text(indexes: set[int]) -> None:
 @pytest.mark.parametrize(("indexes", "text"), [({0, 2}, "0,2"), ({0, 1}, "0,1"), ({0, 1, 2, 5}, "0-2,5"), (set(), "")])
 def test_index_text_as_kubernetes_writes_it(indexes: set[int], text: str) -> None:
     assert ji.formatted(indexes) == text
+
+
+async def test_a_failure_of_an_index_counts_once_its_successor_is_there() -> None:
+    rules = [{"action": "Ignore", "onExitCodes": {"operator": "In", "values": [42]}}]
+    async with Cluster(job) as c:
+        await c.create(JOBS, indexed(1, backoffLimitPerIndex=5, backoffLimit=100, podFailurePolicy={"rules": rules}))
+        for code in (42, 1):
+            (pod,) = running(c)
+            await end(c, name_of(pod), "Failed", code)
+            assert "failed" not in status(c) and job.is_tracked(c.one(PODS, name_of(pod)))
+            await c.clock.advance(25)
+            assert not job.is_tracked(c.one(PODS, name_of(pod)))
+        assert status(c)["failed"] == 1 and status(c)["failedIndexes"] == ""
+        (last,) = running(c)
+        notes = last["metadata"]["annotations"]
+        assert (notes[ji.FAILURES], notes[ji.IGNORED]) == ("1", "1")
+
+
+async def test_an_index_that_may_not_fail_again_is_counted_at_once() -> None:
+    async with Cluster(job) as c:
+        await c.create(JOBS, indexed(2, backoffLimitPerIndex=0, backoffLimit=100))
+        for pod in running(c):
+            await end(c, name_of(pod), "Failed", 1)
+        assert status(c)["failedIndexes"] == "0,1" and status(c)["failed"] == 2 and not running(c)
+        assert conditions(c)[-1] == ("Failed", "True", "FailedIndexes", "Job has failed indexes")

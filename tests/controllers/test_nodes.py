@@ -112,6 +112,23 @@ async def test_no_execute_taints() -> None:
         assert c.names(PODS) == ["go", "stay"]
 
 
+async def test_an_eviction_that_comes_no_more_is_told() -> None:
+    async with Cluster(tainteviction, kubelet=False) as c:
+        await c.create(NODES, node())
+        out = {"key": "out", "operator": "Exists", "effect": "NoExecute"}
+        for name in "ab":
+            await c.create(PODS, pod(name, tolerations=[out | {"tolerationSeconds": 60}]))
+        await c.create(PODS, pod("stay", tolerations=[out]))
+        await c.patch(NODES, "n", {"spec": {"taints": [{"key": "out", "effect": "NoExecute"}]}}, namespace="")
+        await c.client.delete(PODS, "default", "a", grace_period=0)
+        await c.settle()
+        assert c.events() == ["Cancelling deletion of Pod default/a"]
+        await c.patch(NODES, "n", {"spec": {"taints": None}}, namespace="")
+        assert c.events() == ["Cancelling deletion of Pod default/a", "Cancelling deletion of Pod default/b"]
+        await c.clock.advance(120)
+        assert c.names(PODS) == ["b", "stay"]
+
+
 TAINT = {"key": "k", "value": "v", "effect": "NoExecute"}
 
 

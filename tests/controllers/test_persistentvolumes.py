@@ -139,6 +139,19 @@ async def test_what_no_provisioner_made_nobody_deletes(policy: str, more: dict[s
         assert volume_phase(c, "v") == expected
 
 
+@pytest.mark.parametrize(("path", "message"), [("/data", "host_path deleter only supports /tmp/.+ but received provided /data"), ("/tmp/x", None)])
+async def test_directories_below_tmp_are_for_tests(path: str, message: str | None) -> None:
+    async with cluster() as c:
+        await c.create(PERSISTENT_VOLUMES, volume("v", persistentVolumeReclaimPolicy="Delete", hostPath={"path": path}))
+        await c.create(PERSISTENT_VOLUME_CLAIMS, claim("a"))
+        await c.delete(PERSISTENT_VOLUME_CLAIMS, "a")
+        if message is None:
+            assert c.names(PERSISTENT_VOLUMES) == []
+        else:
+            status = c.one(PERSISTENT_VOLUMES, "v", "")["status"]
+            assert (status["phase"], status["message"]) == ("Failed", message) and c.events("VolumeFailedDelete") == [message]
+
+
 async def test_a_lost_volume_is_said_and_found_again() -> None:
     async with cluster() as c:
         await c.create(PERSISTENT_VOLUMES, volume("v"))

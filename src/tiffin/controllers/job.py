@@ -123,6 +123,8 @@ class Sync:
         self.done = ji.parsed(status.get("completedIndexes", ""), self.completions or 0)
         self.lost = ji.parsed(status.get("failedIndexes", ""), self.completions or 0)
         self.active = [pod for pod in pods if p.is_active(pod)]
+        self.held: list[Object] = []
+        """Failed pods that are counted once their successors are there."""
 
     def step(self) -> None:
         if is_deleting(self.job):
@@ -133,6 +135,7 @@ class Sync:
         finalized = self._count()
         ending = self._ending()
         if ending:
+            finalized += self._release_held()
             # Pods that a success makes superfluous have not failed; those that a failure takes along have.
             superfluous = ending[0] == "SuccessCriteriaMet"
             self.changes += [Together([self._deletion(pod, superfluous) for pod in self.active])] if self.active else []
@@ -155,9 +158,15 @@ class Sync:
             gone = uids - tracked
             self.counted[outcome] += len(gone) if not (self.indexed and outcome == "succeeded") else 0
             uids -= gone
+        ended = [(pod, outcome) for pod in self.pods if is_tracked(pod) and (outcome := self._outcome(pod))]
+        for pod, outcome in ended:
+            if outcome == "failed":
+                self._note_index(pod)
         finalized: list[Change] = []
-        for pod in self.pods:
-            if is_tracked(pod) and (outcome := self._outcome(pod)):
+        for pod, outcome in ended:
+            if outcome == "failed" and self._is_held(pod):
+                self.held.append(pod)
+            else:
                 self._note(pod, outcome)
                 finalized += _let_go(pod)
         if self.indexed:
@@ -181,16 +190,24 @@ class Sync:
             elif index is not None and index < (self.completions or 0):
                 self.done.add(index)
             return
-        verdict = jp.judged(self.job, pod)
-        if verdict.action == "Ignore":
-            return
-        self.uncounted["failed"].add(uid)
-        limit = dig(self.job, "spec", "backoffLimitPerIndex")
-        if limit is not None and index is not None and (verdict.action == "FailIndex" or ji.failures_of(pod) + 1 > limit):
+        if jp.judged(self.job, pod).action != "Ignore":
+            self.uncounted["failed"].add(uid)
+
+    def _note_index(self, pod: Object) -> None:
+        """Whether a failed pod was its index's last chance."""
+        limit, index, action = dig(self.job, "spec", "backoffLimitPerIndex"), ji.index_of(pod), jp.judged(self.job, pod).action
+        if limit is not None and index is not None and action != "Ignore" and (action == "FailIndex" or ji.failures_of(pod) + 1 > limit):
             self.lost.add(index)
 
+    def _release_held(self) -> list[Change]:
+        """Where no successors are to come, count what waited for them."""
+        for pod in self.held:
+            self._note(pod, "failed")
+        return [change for pod in self.held for change in _let_go(pod)]
+
     def _number(self, outcome: str) -> int:
-        return self.counted[outcome] + len(self.uncounted[outcome])
+        held = sum(jp.judged(self.job, pod).action != "Ignore" for pod in self.held) if outcome == "failed" else 0
+        return self.counted[outcome] + len(self.uncounted[outcome]) + held
 
     # how it ends
 
@@ -342,8 +359,24 @@ class Sync:
         """How often the index failed, for whoever judges the pod that follows."""
         if dig(self.job, "spec", "backoffLimitPerIndex") is None:
             return {}
-        failed = [pod for pod in self.pods if ji.index_of(pod) == index and p.phase(pod) == "Failed" and jp.judged(self.job, pod).action != "Ignore"]
-        return {ji.FAILURES: str(max((ji.failures_of(pod) + 1 for pod in failed), default=0))}
+        last = self._last_of(index)
+        if last is None:
+            return {ji.FAILURES: "0"}
+        ignored = jp.judged(self.job, last).action == "Ignore"
+        counted, passed = ji.failures_of(last) + (not ignored), ji.ignored_of(last) + ignored
+        return {ji.FAILURES: str(counted)} | ({ji.IGNORED: str(passed)} if passed else {})
+
+    def _last_of(self, index: int) -> Object | None:
+        """The pod of an index that ended last without success: it knows how often the index failed before."""
+        ended = [pod for pod in self.pods if ji.index_of(pod) == index and self._outcome(pod) == "failed"]
+        return max(ended, key=lambda pod: (ji.failures_of(pod) + ji.ignored_of(pod), jp.ended_at(pod)), default=None)
+
+    def _is_held(self, pod: Object) -> bool:
+        """With a limit per index, the last failure of an index is counted only when its successor, which must know of it, has been made."""
+        index = ji.index_of(pod)
+        if dig(self.job, "spec", "backoffLimitPerIndex") is None or index is None or index in self.lost or index >= (self.completions or 0):
+            return False
+        return self._last_of(index) is pod and not any(ji.index_of(other) == index for other in self.active)
 
     def _deletion(self, pod: Object, uncounted: bool) -> Change:
         """Delete a pod; one that is not to count as failed is let go first."""

@@ -10,6 +10,7 @@ from tiffin.machinery.object import Object, annotations_of
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 FAILURES = "batch.kubernetes.io/job-index-failure-count"
+IGNORED = "batch.kubernetes.io/job-index-ignored-failure-count"
 
 
 def parsed(text: str, limit: int) -> set[int]:
@@ -39,7 +40,16 @@ def index_of(pod: Object) -> int | None:
 
 def failures_of(pod: Object) -> int:
     """How often the pod's index had failed when the pod was made."""
-    text = annotations_of(pod).get(FAILURES, "")
+    return _number(pod, FAILURES)
+
+
+def ignored_of(pod: Object) -> int:
+    """How many failures of its index did not count by then."""
+    return _number(pod, IGNORED)
+
+
+def _number(pod: Object, annotation: str) -> int:
+    text = annotations_of(pod).get(annotation, "")
     return int(text) if text.isdigit() else 0
 
 

@@ -5,10 +5,11 @@ order: the volume names the claim, the volume is Bound, the claim names the volu
 look finds the volume that names the claim and goes on from there; the guarded first write keeps two claims from one volume.
 
 Volumes are not made or removed here: that is a provisioner's work, which is asked for by annotations. A volume to be deleted that no
-provisioner made is Failed, and an event says so. Source: Kubernetes documentation, "Persistent Volumes", life cycle.
+provisioner made is Failed, and an event says so; but one that is a directory below /tmp of some node goes as an object, its files are left. Source: Kubernetes documentation, "Persistent Volumes", life cycle.
 """
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -18,9 +19,9 @@ from tiffin.controllers.config import Config
 from tiffin.controllers.pvcprotection import claim_index
 from tiffin.controllers.resources import EVENTS_RULE, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
 from tiffin.controllers.writing import changed, status_changed
-from tiffin.machinery.object import Key, Object, annotations_of, dig, meta, name_of, namespace_of, replaced, uid_of
+from tiffin.machinery.object import Key, Object, annotations_of, dig, is_deleting, meta, name_of, namespace_of, replaced, uid_of
 from tiffin.machinery.timestamps import format_time
-from tiffin.runtime.controller import Absent, Change, Changes, Controller, PolicyRule, RecordEvent, View, Watch, no_keys
+from tiffin.runtime.controller import Absent, Change, Changes, Controller, Delete, PolicyRule, RecordEvent, View, Watch, no_keys
 
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
@@ -202,9 +203,18 @@ def _released(volume: Object, reference: Object, now: datetime) -> Sequence[Chan
     if policy == "Recycle":
         return _failed(volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!", now)
     if policy == "Delete" and not _has_provisioner(volume):
+        if path := dig(volume, "spec", "hostPath", "path"):
+            return _deleted_directory(volume, path, now)
         why = f'error getting deleter volume plugin for volume "{name_of(volume)}": no deletable volume plugin matched'
         return _failed(volume, "VolumeFailedDelete", why, now)
     return ()
+
+
+def _deleted_directory(volume: Object, path: str, now: datetime) -> Sequence[Change]:
+    """A node's directory, which only tests keep their data in where it is below /tmp."""
+    if re.search("/tmp/.+", path):
+        return [Delete(PERSISTENT_VOLUMES, "", name_of(volume), uid=uid_of(volume))] if not is_deleting(volume) else ()
+    return _failed(volume, "VolumeFailedDelete", f"host_path deleter only supports /tmp/.+ but received provided {path}", now)
 
 
 def _has_provisioner(volume: Object) -> bool:
@@ -298,7 +308,7 @@ def controller(config: Config) -> Controller:
         Watch(PODS, no_keys, {"claim": claim_index}),
     )
     rules = (
-        PolicyRule(("",), ("persistentvolumes", "persistentvolumeclaims"), ("get", "list", "patch", "update", "watch")),
+        PolicyRule(("",), ("persistentvolumes", "persistentvolumeclaims"), ("delete", "get", "list", "patch", "update", "watch")),
         PolicyRule(("",), ("persistentvolumes/status", "persistentvolumeclaims/status"), ("patch", "update")),
         PolicyRule(("storage.k8s.io",), ("storageclasses",), ("get", "list", "watch")),
         PolicyRule(("",), ("pods",), ("get", "list", "watch")),

@@ -1,5 +1,6 @@
 """Pods on nodes with NoExecute taints: deleted at once, or when their toleration has run out.
 
+An eviction that was to come and comes no more, because the taint or the pod went, is told: a key that begins with "spared/" stands for that.
 A taint counts from its `timeAdded`, or from when we first saw it; for a pod that came later, from its creation.
 
 Source: Kubernetes' taint eviction controller, as documented and observed.
@@ -19,6 +20,8 @@ from tiffin.machinery.timestamps import parse_time
 from tiffin.runtime.controller import Change, Changes, Controller, Delete, PolicyRule, RecordEvent, View, Watch
 
 NEVER = timedelta.max
+SPARED = "spared/"
+REASON = "DeletionByTaintManager"
 
 
 def evicting(node: Object | None) -> list[Object]:
@@ -28,11 +31,35 @@ def evicting(node: Object | None) -> list[Object]:
 
 def pod_keys(pod: Object, view: View) -> Iterable[Key]:
     node = p.node_name(pod)
-    return (key_of(pod),) if node and evicting(view.get(NODES, "", node)) else ()
+    taints = evicting(view.get(NODES, "", node)) if node else []
+    if not taints:
+        return ()
+    if view.get(PODS, *key_of(pod)) is None and is_awaited(pod, taints) and not _is_evicted(pod):
+        return (spared_key(pod),)
+    return (key_of(pod),)
 
 
 def node_keys(node: Object, view: View) -> Iterable[Key]:
-    return [key_of(pod) for pod in view.by_index(PODS, "node", name_of(node))]
+    """The node's pods; those that only waited for their time, where all taints are gone."""
+    current = view.get(NODES, "", name_of(node))
+    pods = view.by_index(PODS, "node", name_of(node))
+    if current is not None and not evicting(current):
+        return [spared_key(pod) for pod in pods if is_awaited(pod, evicting(node)) and not is_deleting(pod)]
+    return [key_of(pod) for pod in pods]
+
+
+def spared_key(pod: Object) -> Key:
+    return Key(namespace_of(pod), SPARED + name_of(pod))
+
+
+def is_awaited(pod: Object, taints: Sequence[Object]) -> bool:
+    """Whether the pod bears all these taints, but one of them only for a while."""
+    times = [tolerated_for(pod, taint) for taint in taints]
+    return None not in times and any(time != NEVER for time in times)
+
+
+def _is_evicted(pod: Object) -> bool:
+    return (p.condition(pod, "DisruptionTarget") or {}).get("reason") == REASON
 
 
 def tolerates(toleration: Object, taint: Object) -> bool:
@@ -56,6 +83,8 @@ def tolerated_for(pod: Object, taint: Object) -> timedelta | None:
 
 
 def reconcile(key: Key, view: View, now: datetime) -> Changes:
+    if key.name.startswith(SPARED):
+        return Changes((_told(key.namespace, key.name.removeprefix(SPARED), "Cancelling deletion of Pod"),))
     pod = view.get(PODS, *key)
     if pod is None or is_deleting(pod) or not p.node_name(pod):
         return Changes()
@@ -81,11 +110,15 @@ def _moment(pod: Object, taint: Object, view: View, now: datetime) -> datetime |
 
 
 def _eviction(pod: Object, now: datetime) -> Sequence[Change]:
-    named = {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace_of(pod), "name": name_of(pod)}}
-    told = RecordEvent(named, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {namespace_of(pod)}/{name_of(pod)}")
-    disrupted = p.disruption(pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", now)
+    told = _told(namespace_of(pod), name_of(pod), "Marking for deletion Pod")
+    disrupted = p.disruption(pod, REASON, "Taint manager: deleting due to NoExecute taint", now)
     patches = changed(PODS, pod, disrupted, "status", guarded=False)
     return (told, *patches, Delete(PODS, namespace_of(pod), name_of(pod), uid=uid_of(pod)))
+
+
+def _told(namespace: str, name: str, what: str) -> RecordEvent:
+    named = {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace, "name": name}}
+    return RecordEvent(named, "Normal", "TaintManagerEviction", f"{what} {namespace}/{name}")
 
 
 def controller(config: Config) -> Controller:
