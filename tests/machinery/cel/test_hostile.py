@@ -40,6 +40,16 @@ def test_what_costs_too_much_is_ended(expression: str) -> None:
         BIG.compile(expression).evaluate(BIG_VALUES, Budget())
 
 
+@pytest.mark.parametrize("text", ["aaaaaaaaaa", "a" * 10_000])
+def test_every_match_costs(text: str) -> None:
+    """Ten thousand matches take a thousand times as long as none: a rule that looks for them again and again held the server for half a minute."""
+    program = Environment({"l": list_of(INT), "s": STRING}).compile("l.all(a, s.findAll('a').size() > 0)")
+    budget = Budget()
+    assert program.evaluate({"l": [1], "s": text}, budget) is True
+    spent = Budget().remaining - budget.remaining
+    assert 4 * len(text) < spent < 5 * len(text) + 20
+
+
 def test_what_is_too_large_for_json() -> None:
     made = BIG.compile(doubling(40, "optional.of(v39)")).evaluate(BIG_VALUES, Budget())
     with pytest.raises(CostExceeded):

@@ -10,7 +10,7 @@ from tiffin.machinery.cel.closures import Code
 from tiffin.machinery.cel.errors import CostExceeded
 from tiffin.machinery.cel.functions import Implementation, Overload, choose
 from tiffin.machinery.cel.loops import Frame
-from tiffin.machinery.cel.runtimecost import Cost
+from tiffin.machinery.cel.runtimecost import RESULT_COSTS, Cost
 from tiffin.machinery.cel.values import INT_MAX, INT_MIN, Duration, Timestamp, Uint
 
 _CLASSES: dict[str, type] = {"string": str, "int": int, "bool": bool, "double": float, "uint": Uint, "bytes": bytes, "timestamp": Timestamp, "duration": Duration}
@@ -142,6 +142,7 @@ def charged_invocation(node: Call, codes: list[Code], cost: Cost) -> Code:
     name, overloads = node.function, tuple(node.overloads)
     total = name in _TOTAL and len({overload.call for overload in overloads}) == 1
     call, pick = overloads[0].call, _chooser(name, overloads)
+    afterwards = RESULT_COSTS.get(name)
 
     def invoke(frame: Frame) -> Any:
         values = tuple([code(frame) for code in codes])
@@ -150,4 +151,11 @@ def charged_invocation(node: Call, codes: list[Code], cost: Cost) -> Code:
         if frame[0] < 0:
             raise CostExceeded
         return chosen(*values)
-    return invoke
+
+    def invoke_and_look(frame: Frame) -> Any:
+        result = invoke(frame)
+        frame[0] -= afterwards(result)  # type: ignore[misc]
+        if frame[0] < 0:
+            raise CostExceeded
+        return result
+    return invoke_and_look if afterwards else invoke
