@@ -236,3 +236,21 @@ def test_packing_holds_exactly_what_is_wanted(before: list[set[int]], wanted: di
     assert packing.create or packing.update or packing.keep  # never without a slice
     again = pack([*packing.keep, *({"ports": c.ports, "endpoints": c.endpoints} for c in contents)], group(*(endpoint(n, r) for n, r in wanted.items())), limit)
     assert not (again.create or again.update or again.delete)
+
+
+@pytest.mark.parametrize(
+    ("zones", "message"),
+    [
+        (("z1", ""), "Insufficient Node information: allocatable CPU or zone not specified on one or more nodes, addressType: IPv4"),
+        (("z1", "z1"), "Insufficient Node information: allocatable CPU or zone not specified on one or more nodes, addressType: IPv4"),
+        (("z1", "z2"), "Insufficient number of endpoints (1 endpoints, 2 zones), addressType: IPv4"),
+    ],
+)
+def test_why_there_are_no_topology_hints(zones: tuple[str, ...], message: str) -> None:
+    status = {"allocatable": {"cpu": "4"}, "conditions": [{"type": "Ready", "status": "True"}]}
+    nodes = [node(f"n{number}", zone) | {"status": status} for number, zone in enumerate(zones)]
+    asking = service()
+    asking["metadata"]["annotations"] = {"service.kubernetes.io/topology-mode": "Auto"}
+    view = {SERVICES: [asking], PODS: [pod("a", "10.0.0.1", node="n0")], NODES: nodes}
+    told = [c for c in run_table(endpointslice.controller(Config()), view, KEY, NOW).changes if isinstance(c, RecordEvent)]
+    assert [(event.reason, event.message) for event in told] == [("TopologyAwareHintsDisabled", message)]

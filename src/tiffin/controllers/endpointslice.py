@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 
 from tiffin.controllers import pods as p
 from tiffin.controllers import services as s
+from tiffin.controllers import topologymode
 from tiffin.controllers.config import Config
 from tiffin.controllers.owners import controller_reference
 from tiffin.controllers.podgc import node_index
@@ -78,8 +79,12 @@ def reconcile(key: Key, view: View, now: datetime) -> Changes:
     families = address_types(service)
     for family in families:
         owned = [e for e in existing if e.get("addressType") == family and s.is_owned(e, service)]
-        packing = pack(owned, groups(service, pods, family, view), MAX_ENDPOINTS)
-        changes += performed(packing, service, family, slice_labels(service), moments)
+        found = groups(service, pods, family, view)
+        written = performed(pack(owned, found, MAX_ENDPOINTS), service, family, slice_labels(service), moments)
+        if topologymode.is_asked_for(service):
+            ready = sum(endpoint["conditions"]["ready"] for group in found.values() for endpoint in group.endpoints.values())
+            changes += topologymode.events(service, family, ready, view.list(NODES))
+        changes += written
     foreign = [e for e in existing if e.get("addressType") not in families or not s.is_owned(e, service)]
     return Changes([*changes, *(deletion(each) for each in foreign)])
 
