@@ -71,3 +71,10 @@ def test_audit_annotations() -> None:
 def test_names_of_variables() -> None:
     assert errors(variables=[{"name": " ", "expression": "1"}, {"name": "a-b", "expression": "1"}]) == [
         "spec.variables[0].name: Required value: name is not specified", 'spec.variables[1].name: Invalid value: "a-b": must be a valid CEL identifier']
+
+
+def test_variables_see_those_before_them() -> None:
+    words = "compilation failed: ERROR: <input>:1:10: undefined field 'b'\n | variables.b\n | .........^"
+    assert errors(variables=[{"name": "a", "expression": "variables.b"}, {"name": "b", "expression": "1"}]) == [
+        f'spec.variables[0].expression: Invalid value: "variables.b": {words}']
+    assert errors(variables=[{"name": "b", "expression": "1"}, {"name": "a", "expression": "variables.b"}]) == []

@@ -31,7 +31,9 @@ def text(limit: int) -> Schema:
     return {"type": "string", "maxLength": limit}
 
 
+INT_OR_TEXT = {"x-kubernetes-int-or-string": True}
 ESTIMATES = [
+    (INT_OR_TEXT, "type(self) == int", 314576), (obj(port=INT_OR_TEXT), "type(self.port) == int ? self.port > 0 : self.port.endsWith('%')", 7),
     (array(NUMBER), "self.all(x, true)", 4718591), (array(NUMBER, maxItems=10), "self.all(x, true)", 32),
     (array(TEXT), "self.all(x, true)", 3145727), (array(BOOLEAN), "self.all(x, true)", 1887437), (array(array(NUMBER)), "self.all(x, true)", 3145727),
     (mapping(NUMBER), "self.all(x, true)", 1348169), (mapping(TEXT, maxProperties=3), "self.all(x, true)", 11),

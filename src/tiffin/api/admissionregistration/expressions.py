@@ -72,15 +72,16 @@ class Scope:
 
     def __init__(self, params: bool, typed: Mapping[str, Type] | None = None) -> None:
         self._params, self._typed = params, dict(typed or {})
-        self._fields: dict[str, Type] = {}
+        self._fields: dict[str, Type] | None = None
+        """Of the variables so far; None for a policy without any, where nothing is called `variables`."""
 
     def declare(self, name: str, type_: Type) -> None:
         """Adds a variable."""
-        self._fields[name] = type_
+        self._fields = {**(self._fields or {}), name: type_}
 
     def _environment(self, authorizer: bool) -> Environment:
         more = dict(self._typed)
-        if self._fields:
+        if self._fields is not None:
             more["variables"] = struct("kubernetes.variables", Fields({n: Field(t, n) for n, t in self._fields.items()}))
         base = environment(self._params, authorizer)
         return base.extended(more) if more else base
@@ -91,6 +92,7 @@ class Scope:
 
     def variable(self, name: str, text: str) -> Program:
         """Compiles a variable and declares it; one that does not compile is declared as dyn."""
+        self._fields = self._fields or {}
         try:
             program = self.compile(text, None)
         except CompilationError:

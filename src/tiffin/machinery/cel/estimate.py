@@ -171,10 +171,13 @@ class Estimator:
         return self.size(node) or UNKNOWN
 
     def path_size(self, path: Path) -> Range | None:
-        """The size of what a path leads to, by declared types."""
-        if not path or path[0] not in self._variables:
+        """The size of what a path leads to, by declared types. In rules of schemas every path begins at `self`, whatever it is called:
+        `int` in `type(self.port) == int` too."""
+        if not path or path[0].startswith("@"):
             return None
-        current: Type | None = self._variables[path[0]]
+        current: Type | None = self._variables.get("self") or self._variables.get(path[0])
+        if current is None:
+            return None
         for step in path[1:]:
             current = _stepped(current, step) if current is not None else None
         return None if current is None or current.limits is None or current.limits.size is None else Range(0, current.limits.size)
