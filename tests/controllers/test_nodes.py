@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.controllers.cluster import Cluster, made
-from tiffin.controllers import nodeipam, nodelifecycle, nodettl, podgc, tainteviction
+from tiffin.controllers import nodeipam, nodelifecycle, podgc, tainteviction
 from tiffin.controllers.config import Config
 from tiffin.controllers.resources import LEASES, NODES, PODS
 from tiffin.machinery.object import Object, dig
@@ -220,17 +220,3 @@ async def test_nodes_that_come_and_go_are_told() -> None:
         await c.patch(NODES, "m", {"metadata": {"labels": {"a": "b"}}}, namespace="")
         await c.delete(NODES, "m", namespace="")
         assert c.events("RemovingNode") == ["Node m event: Removing Node m from Controller"] and len(c.events("RegisteredNode")) == 1
-
-
-@pytest.mark.parametrize(
-    ("before", "nodes", "seconds"),
-    [("", 1, 0), ("", 100, 0), ("", 101, 15), ("15", 95, 15), ("15", 89, 0), ("0", 101, 15), ("", 900, 30), ("60", 900, 60), ("", 1500, 60), ("", 9000, 300)],
-)
-def test_how_long_kubelets_may_keep_what_they_read(before: str, nodes: int, seconds: int) -> None:
-    assert nodettl.ttl(before, nodes) == seconds
-
-
-async def test_every_node_says_how_long() -> None:
-    async with Cluster(nodettl) as c:
-        await c.create(NODES, made(NODES, "m", ""))
-        assert c.one(NODES, "m", "")["metadata"]["annotations"] == {nodettl.TTL: "0"}
