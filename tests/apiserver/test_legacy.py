@@ -439,6 +439,8 @@ async def test_old_versions_have_no_protobuf_form(old: InProcess) -> None:
     await old.made("/apis/apps/v1beta2/namespaces/default/deployments", copy(SELECTED))
     path, binary = "/apis/apps/v1beta2/namespaces/default/deployments/w", "application/vnd.kubernetes.protobuf"
     assert (await old.get(path, accept=binary)).status == 406
+    either = await old.get(path, accept=f"{binary},application/json")
+    assert either.status == 200 and either.object["apiVersion"] == "apps/v1beta2"
     assert (await old.get(path.replace("v1beta2", "v1"), accept=binary)).status == 200
 
 

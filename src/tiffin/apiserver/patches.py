@@ -5,6 +5,7 @@ Every transform starts from a private copy, so what it shares with the copy may 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import orjson
@@ -154,17 +155,27 @@ def check_applied(context: RequestContext, served: Served, applied: Object) -> N
 
 
 def as_owned(served: Served, applied: Object) -> Object:
-    """An applied body in the version that owners of its fields are noted in. Raises what an apply of the body itself would."""
+    """An applied body in the version that owners of its fields are noted in. Raises what an apply of the body itself would.
+
+    Conversions are written for objects of the right types: that it is one is found out on a copy, as the body is not to be completed.
+    """
     if not served.owns_as_stored:
         return applied
     assert served.version is not None
     check_fields(applied, served.type, served.api_version)
-    return served.version.to_stored(applied)
+    bodies.decode_served(deepcopy(applied), served)
+    return served.version.to_stored(_without_nulls(applied))
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value if each is not None] if isinstance(value, list) else value
 
 
 def as_made(applied: Object, owned: Object) -> Object:
     """What an apply creates where owners were noted in another version: the body itself, with them."""
-    made: Object = orjson.loads(orjson.dumps(applied))
+    made = deepcopy(applied)
     made["metadata"]["managedFields"] = owned["metadata"].get("managedFields")
     return made
 

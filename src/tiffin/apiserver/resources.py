@@ -107,7 +107,7 @@ class Resources:
 
     def _form(self, context: RequestContext, served: Served) -> Form:
         produced = "" if served.custom else COLLECTION if context.info.verb in ("list", "watch") else LISTED
-        form = negotiate(context.headers.get("accept", ""), served.custom, produced)
+        form = negotiate(context.headers.get("accept", ""), served.custom or served.owns_as_stored, produced)  # which have no protobuf form
         return form._replace(pretty=True) if context.query.flag("pretty") else form
 
     def _get(self, context: RequestContext, served: Served, request: Request) -> Response | Awaitable[Response]:
