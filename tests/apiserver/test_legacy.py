@@ -452,3 +452,38 @@ async def test_rights_are_those_of_the_old_group(old: InProcess) -> None:
     await old.made("/apis/rbac.authorization.k8s.io/v1beta1/namespaces/default/rolebindings", binding)
     assert (await old.get("/apis/apps/v1beta1/namespaces/default/deployments", token="nobody-token")).status == 200
     assert (await old.get("/apis/extensions/v1beta1/namespaces/default/deployments", token="nobody-token")).status == 403
+
+
+# admission by others sees the version it asks for
+
+async def test_a_policy_for_an_old_group_sees_old_objects(old: InProcess) -> None:
+    """Also those that are written in the current version, as both are the same resource."""
+    rule = {"apiGroups": ["extensions"], "apiVersions": ["v1beta1"], "operations": ["CREATE", "UPDATE"], "resources": ["ingresses"]}
+    base = "/apis/admissionregistration.k8s.io/v1"
+    await old.made(f"{base}/validatingadmissionpolicies", {"metadata": {"name": "p"}, "spec": {
+        "matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "object.spec.backend.serviceName != 'bad'", "message": "no bad backends"}]}})
+    await old.made(f"{base}/validatingadmissionpolicybindings", {"metadata": {"name": "p"}, "spec": {"policyName": "p", "validationActions": ["Deny"]}})
+    refused = await old.post("/apis/networking.k8s.io/v1/namespaces/default/ingresses", {
+        "metadata": {"name": "i"}, "spec": {"defaultBackend": {"service": {"name": "bad", "port": {"number": 1}}}}})
+    assert refused.status == 422 and "no bad backends" in refused.message, refused.text
+    for version in ("extensions/v1beta1", "networking.k8s.io/v1beta1"):
+        path = f"/apis/{version}/namespaces/default/ingresses"
+        refused = await old.post(path, {"metadata": {"name": "i"}, "spec": {"backend": {"serviceName": "bad", "servicePort": 1}}})
+        assert refused.status == 422 and "no bad backends" in refused.message, refused.text
+        assert (await old.post(f"{path}?dryRun=All", {"metadata": {"name": "i"}, "spec": {"backend": {"serviceName": "good", "servicePort": 1}}})).status == 201
+
+
+async def test_a_policy_for_the_current_group_sees_what_is_written_in_an_old_one(old: InProcess) -> None:
+    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["deployments", "deployments/scale"]}
+    base = "/apis/admissionregistration.k8s.io/v1"
+    await old.made(f"{base}/validatingadmissionpolicies", {"metadata": {"name": "p"}, "spec": {
+        "matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "object.spec.replicas < 5"}]}})
+    await old.made(f"{base}/validatingadmissionpolicybindings", {"metadata": {"name": "p"}, "spec": {"policyName": "p", "validationActions": ["Deny"]}})
+    path = "/apis/extensions/v1beta1/namespaces/default/deployments"
+    many: Any = copy(WORKLOAD)
+    many["spec"]["replicas"] = 9
+    assert (await old.post(path, many)).status == 422
+    await old.made(path, copy(WORKLOAD))
+    assert (await old.patch(f"{path}/w", {"spec": {"replicas": 9}})).status == 422
+    assert (await old.patch(f"{path}/w/scale", {"spec": {"replicas": 9}})).status == 422
+    assert (await old.patch(f"{path}/w/scale", {"spec": {"replicas": 3}})).status == 200
