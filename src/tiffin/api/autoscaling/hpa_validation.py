@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiffin.api.checks import named, not_supported
+from tiffin.api.core.resources import container_name_errors
 from tiffin.machinery import names, quantity
 from tiffin.machinery.field import FieldError, forbidden, invalid, required
 
@@ -24,6 +25,9 @@ def spec_errors(spec: dict[str, Any], path: str) -> list[FieldError]:
     errors += _reference_errors(spec.get("scaleTargetRef") or {}, f"{path}.scaleTargetRef")
     for index, metric in enumerate(spec.get("metrics") or ()):
         errors += _metric_errors(metric, f"{path}.metrics[{index}]")
+    if low == 0 and not any(metric.get("type") in ("Object", "External") for metric in spec.get("metrics") or ()):
+        detail = "must specify at least one Object or External metric to support scaling to zero replicas"
+        errors.append(forbidden(f"{path}.metrics", detail))
     for direction in ("scaleUp", "scaleDown"):
         rules = (spec.get("behavior") or {}).get(direction)
         errors += _rules_errors(rules, f"{path}.behavior.{direction}") if rules is not None else []
@@ -42,15 +46,16 @@ def _reference_errors(reference: dict[str, Any], path: str) -> list[FieldError]:
 
 
 def _metric_errors(metric: dict[str, Any], path: str) -> list[FieldError]:
+    """Of several sources only the first is looked at; a type that is not known is told before the source and after it."""
     kind = metric.get("type") or ""
-    if kind not in _SOURCES:
-        unknown = not_supported(f"{path}.type", kind, tuple(sorted(_SOURCES)))
-        return [*([] if kind else [required(f"{path}.type", "must specify a metric source type")]), unknown, unknown]
+    expected = _SOURCES.get(kind)
+    unknown = [] if expected else [not_supported(f"{path}.type", kind, tuple(sorted(_SOURCES)))]
+    errors = unknown if kind else [required(f"{path}.type", "must specify a metric source type"), *unknown]
     given = [field for field in _SOURCES.values() if metric.get(field) is not None]
-    errors = _CHECKS[given[0]](metric[given[0]], f"{path}.{given[0]}") if given else []
-    expected = _SOURCES[kind]
-    if expected not in given:
+    errors = errors + (_CHECKS[given[0]](metric[given[0]], f"{path}.{given[0]}") if given else [])
+    if expected and expected not in given:
         errors.append(required(f"{path}.{expected}", "must populate information for the given metric source"))
+    errors += unknown
     if len(given) > 1:
         words = "must populate the given metric source only"
         errors += [forbidden(f"{path}.{field}", words) for field in given if field != expected]
@@ -107,20 +112,29 @@ def _pods_errors(source: dict[str, Any], path: str) -> list[FieldError]:
 
 
 def _resource_errors(source: dict[str, Any], path: str) -> list[FieldError]:
-    target = source.get("target") or {}
     errors = [] if source.get("name") else [required(f"{path}.name", "must specify a resource name")]
-    errors += _target_errors(target, f"{path}.target")
-    has_share, has_average = target.get("averageUtilization") is not None, target.get("averageValue") is not None
-    if not has_share and not has_average:
-        errors.append(required(f"{path}.target.averageUtilization", "must set either a target raw value or a target utilization"))
-    if has_share and has_average:
-        errors.append(forbidden(f"{path}.target.averageValue", "may not set both a target raw value and a target utilization"))
-    return errors
+    return errors + _share_errors(source.get("target") or {}, f"{path}.target")
 
 
 def _container_errors(source: dict[str, Any], path: str) -> list[FieldError]:
-    errors = _resource_errors(source, path)
-    return errors if source.get("container") else [*errors, required(f"{path}.container", "must specify a container")]
+    resource, container = source.get("name") or "", source.get("container") or ""
+    errors = container_name_errors(resource, f"{path}.name") if resource else [required(f"{path}.name", "must specify a resource name")]
+    if container:
+        errors += named(container, f"{path}.container", names.is_dns1123_label)
+    else:
+        errors.append(required(f"{path}.container", "must specify a container"))
+    return errors + _share_errors(source.get("target") or {}, f"{path}.target")
+
+
+def _share_errors(target: dict[str, Any], path: str) -> list[FieldError]:
+    """The target of a resource: a share of what is asked for, or an amount."""
+    errors = _target_errors(target, path)
+    has_share, has_average = target.get("averageUtilization") is not None, target.get("averageValue") is not None
+    if not has_share and not has_average:
+        errors.append(required(f"{path}.averageUtilization", "must set either a target raw value or a target utilization"))
+    if has_share and has_average:
+        errors.append(forbidden(f"{path}.averageValue", "may not set both a target raw value and a target utilization"))
+    return errors
 
 
 _CHECKS = {

@@ -1,6 +1,7 @@
 """CronJob: Jobs by the clock. Its name leaves room for the suffix of its Jobs."""
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,6 +19,8 @@ from tiffin.machinery.table import NONE, age, name, since
 
 LONGEST_NAME = 52
 POLICIES = ("Allow", "Forbid", "Replace")
+_ZONE_PART = re.compile(r"[A-Za-z.\-_0-9+]{1,14}")
+_TWO_ZONES = "cannot use both timeZone field and TZ or CRON_TZ in schedule"
 _WITH_ZONE = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
 
 
@@ -42,7 +45,8 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
 
 def _spec_errors(spec: dict[str, Any], old: dict[str, Any] | None) -> list[FieldError]:
     """A time zone that was stored before is not looked at again."""
-    errors = schedule_errors(spec.get("schedule") or "", "spec.schedule")
+    had_zone = "TZ" in ((old or {}).get("schedule") or "")
+    errors = schedule_errors(spec.get("schedule") or "", spec.get("timeZone"), "spec.schedule", had_zone)
     errors += not_negative(spec.get("startingDeadlineSeconds"), "spec.startingDeadlineSeconds")
     if old is None or spec.get("timeZone") != old.get("timeZone"):
         errors += time_zone_errors(spec.get("timeZone"), "spec.timeZone")
@@ -62,16 +66,39 @@ def _template_errors(spec: dict[str, Any], path: str) -> list[FieldError]:
     return errors
 
 
-def schedule_errors(schedule: str, path: str) -> list[FieldError]:
+def schedule_errors(schedule: str, zone: str | None, path: str, had_zone: bool = False) -> list[FieldError]:
+    """A zone within the schedule stays only where it was stored before (`had_zone`), and not next to the field for it."""
     if not schedule:
         return [required(path)]
-    if "TZ" in schedule:
-        return [invalid(path, schedule, _WITH_ZONE)]
+    errors = []
     try:
-        parse_schedule(schedule)
+        parse_schedule(_without_zone(schedule))
     except ScheduleError as error:
-        return [invalid(path, schedule, str(error))]
-    return []
+        errors.append(invalid(path, schedule, str(error)))
+    if "TZ" in schedule and not had_zone:
+        errors.append(invalid(path, schedule, _WITH_ZONE))
+    elif "TZ" in schedule and zone is not None:
+        errors.append(invalid(path, schedule, _TWO_ZONES))
+    return errors
+
+
+def _without_zone(schedule: str) -> str:
+    """The schedule after its `TZ=` or `CRON_TZ=`. Raises ScheduleError."""
+    if not schedule.startswith(("TZ=", "CRON_TZ=")):
+        return schedule
+    zone, _, rest = schedule.partition(" ")
+    zone = zone.partition("=")[2]
+    if zone not in ("", "Local") and not _is_known(zone):
+        raise ScheduleError(f"provided bad location {zone}: unknown time zone {zone}")
+    return rest.strip()
+
+
+def _is_known(zone: str) -> bool:
+    try:
+        ZoneInfo(zone)
+    except (ValueError, OSError, LookupError):  # a key that is no path, a directory, or nothing at all
+        return False
+    return True
 
 
 def time_zone_errors(zone: str | None, path: str) -> list[FieldError]:
@@ -79,13 +106,13 @@ def time_zone_errors(zone: str | None, path: str) -> list[FieldError]:
         return []
     if not zone:
         return [invalid(path, zone, "timeZone must be nil or non-empty string")]
+    unknown = invalid(path, zone, f"unknown time zone {zone}")
+    if any(part in (".", "..") or part.startswith("-") or not _ZONE_PART.fullmatch(part) for part in zone.split("/")):
+        return [unknown]
+    errors = []
     if zone.lower() == "local":
-        return [invalid(path, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones")]
-    try:
-        ZoneInfo(zone)
-    except (ValueError, OSError, LookupError):  # a key that is no path, a directory, or nothing at all
-        return [invalid(path, zone, f"unknown time zone {zone}")]
-    return []
+        errors.append(invalid(path, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"))
+    return errors if zone == "Local" or _is_known(zone) else [*errors, unknown]
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:

@@ -74,9 +74,17 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    may_reschedule = bool(dig(old, "spec", "suspend")) and dig(old, "status", "startTime") is None
+    may_reschedule = bool(dig(old, "spec", "suspend")) and _stands_still(old.get("status") or {})
     after, before = new.get("spec") or {}, old.get("spec") or {}
     return job_errors(new) + whole_spec_errors(after, "spec") + change_errors(after, before, may_reschedule)
+
+
+def _stands_still(status: dict[str, Any]) -> bool:
+    """Whether no pod of the suspended Job has run yet, or none runs any more."""
+    if status.get("startTime") is None:
+        return True
+    suspended = any(c.get("type") == "Suspended" and c.get("status") == "True" for c in status.get("conditions") or ())
+    return suspended and not status.get("active")
 
 
 def validate_status(new: Object, old: Object, context: Context) -> list[FieldError]:
@@ -128,6 +136,7 @@ KIND = Kind(
     plural="jobs",
     schema="io.k8s.api.batch.v1.Job",
     singular="job",
+    metadata_checks="mu",
     categories=("all",),
     subresources=(
         Subresource("status", updates_object=True, prepare=updates_status(), validate=validate_status),

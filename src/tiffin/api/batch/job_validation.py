@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiffin.api.batch.indexes import IndexesError, count_indexes
 from tiffin.api.checks import named, not_negative, not_supported, one_of
 from tiffin.api.pod_templates import MISMATCH, template_errors, template_warnings
 from tiffin.machinery import names
@@ -21,7 +22,7 @@ _STATUSES = ("False", "True", "Unknown")
 MAX_RULES, MAX_VALUES, MAX_INDEXED, MAX_INDEXES_TEXT = 20, 255, 100_000, 64 * 1024
 
 
-MANY_COMPLETIONS, MANY_AT_ONCE = 100_000, 10_000
+MANY_COMPLETIONS, MANY_AT_ONCE, MANY_FAILED = 100_000, 10_000, 10_000
 _MANY_INDEXES = (
     "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track "
     "completedIndexes when a big number of indexes fail"
@@ -69,7 +70,7 @@ def _generated_errors(job: Object, spec: Spec) -> list[FieldError]:
             errors.append(required(path, f"must be '{expected}'"))
         elif template_labels[key] != expected:
             errors.append(invalid(path, template_labels, f"must be '{expected}'"))
-    if not validate_label_selector(selector, "") and not from_label_selector(selector).matches({CONTROLLER_UID: uid_of(job)}):
+    if not validate_label_selector(selector, "") and not from_label_selector(selector).matches(generated_labels(job)):
         errors.append(invalid("spec.selector", selector, "`selector` not auto-generated"))
     return errors
 
@@ -127,10 +128,23 @@ def _mode_errors(spec: Spec, path: str) -> list[FieldError]:
             errors.append(invalid(f"{path}.maxFailedIndexes", failed, "must be less than or equal to completions"))
         if failed is not None and failed > MAX_INDEXED:
             errors.append(invalid(f"{path}.maxFailedIndexes", failed, f"must be less than or equal to {MAX_INDEXED}"))
+        if (completions or 0) > MANY_COMPLETIONS and spec.get("backoffLimitPerIndex") is not None:
+            errors += _many_errors(spec, path)
     elif mode in (None, "NonIndexed"):
         for field in ("backoffLimitPerIndex", "maxFailedIndexes"):
             if spec.get(field) is not None:
                 errors.append(invalid(f"{path}.{field}", spec[field], "requires indexed completion mode"))
+    return errors
+
+
+def _many_errors(spec: Spec, path: str) -> list[FieldError]:
+    """What a Job of very many indexes, each with its own retries, must keep within."""
+    errors, detail = [], f"when completions are above {MANY_COMPLETIONS} and used with backoff limit per index"
+    if spec.get("maxFailedIndexes") is None:
+        errors.append(required(f"{path}.maxFailedIndexes", f"must be specified when completions is above {MANY_COMPLETIONS}"))
+    for field, most in (("parallelism", MANY_AT_ONCE), ("maxFailedIndexes", MANY_FAILED)):
+        if (spec.get(field) or 0) > most:
+            errors.append(invalid(f"{path}.{field}", spec[field], f"must be less than or equal to {most} {detail}"))
     return errors
 
 
@@ -178,6 +192,8 @@ def _failure_rule_errors(spec: Spec, rule: dict[str, Any], path: str, containers
         errors.append(invalid(f"{path}.action", action, "requires the backoffLimitPerIndex to be set"))
     if codes is not None:
         errors += _exit_code_errors(codes, f"{path}.onExitCodes", containers)
+    if len(conditions) > MAX_RULES:
+        errors.append(too_many(f"{path}.onPodConditions", len(conditions), MAX_RULES))
     for index, condition in enumerate(conditions):
         here = f"{path}.onPodConditions[{index}]"
         errors += named(condition.get("type"), f"{here}.type", names.is_qualified_name)
@@ -238,7 +254,7 @@ def _success_rule_errors(rule: dict[str, Any], path: str, completions: int) -> l
             errors.append(too_long(here, MAX_INDEXES_TEXT))
         try:
             total = count_indexes(indexes, completions)
-        except ValueError as error:
+        except IndexesError as error:
             errors.append(invalid(here, indexes, f"error parsing succeededIndexes: {error}"))
     if count is not None:
         here = f"{path}.succeededCount"
@@ -250,31 +266,6 @@ def _success_rule_errors(rule: dict[str, Any], path: str, completions: int) -> l
             detail = f"must be less than or equal to {total} (the number of indexes in the specified succeededIndexes field)"
             errors.append(invalid(here, count, detail))
     return errors
-
-
-def count_indexes(text: str, completions: int) -> int:
-    """How many indexes a text such as `0,2-5` names. Raises ValueError with the API's words."""
-    total, previous = 0, -1
-    for part in text.split(",") if text else ():
-        ends = part.split("-")
-        if len(ends) > 2:
-            raise ValueError(
-                f"the fragment {shown(part)} violates the requirement that an index interval can have at most two parts separated by '-'")
-        numbers = [_index(end, completions) for end in ends]
-        for number in numbers:
-            if number <= previous:
-                raise ValueError(f"non-increasing order, previous: {previous}, current: {number}")
-            previous = number
-        total += numbers[-1] - numbers[0] + 1
-    return total
-
-
-def _index(text: str, completions: int) -> int:
-    if not text.isascii() or not text.isdecimal():
-        raise ValueError(f"cannot convert string to integer for index: {shown(text)}")
-    if int(text) >= completions:
-        raise ValueError(f"too large index: {shown(text)}")
-    return int(text)
 
 
 # --- changes -------------------------------------------------------------------------------------------------------------
@@ -303,30 +294,30 @@ def _completions_errors(new: Spec, old: Spec) -> list[FieldError]:
 
 
 def _template_errors(new: dict[str, Any], old: dict[str, Any], may_reschedule: bool) -> list[FieldError]:
-    metadata, spec = old.get("metadata") or {}, old.get("spec") or {}
-    after_metadata, after = new.get("metadata") or {}, new.get("spec") or {}
-    if may_reschedule:
-        metadata = metadata | {field: after_metadata.get(field) for field in ("labels", "annotations")}
-        spec = _rescheduled(spec, after)
-    errors = []
-    if _without_none(metadata) != _without_none(after_metadata):
-        errors.append(invalid("spec.template.metadata", after_metadata, "field is immutable"))
-    if _without_none(spec) != _without_none(after):
-        errors.append(invalid("spec.template.spec", after, "field is immutable"))
-    return errors
+    if not may_reschedule:
+        return [] if _plain(new) == _plain(old) else [invalid("spec.template", new, "field is immutable")]
+    after = new.get("spec") or {}
+    if _plain(_rescheduled(old.get("spec") or {}, after)) == _plain(after):
+        return []
+    return [invalid("spec.template.spec", after, "field is immutable")]
 
 
 def _rescheduled(old: Spec, new: Spec) -> Spec:
     """The old pod spec with all of the new one that says where its pods run and what they ask for."""
     spec = old | {field: new.get(field) for field in ("nodeSelector", "tolerations", "schedulingGates")}
     affinity = dict(old.get("affinity") or {}) | {"nodeAffinity": dig(new, "affinity", "nodeAffinity")}
-    spec["affinity"] = _without_none(affinity) or new.get("affinity") or None
+    spec["affinity"] = _plain(affinity) or new.get("affinity") or None
     for field in ("containers", "initContainers"):
         before, after = old.get(field) or [], new.get(field) or []
         if before and len(before) == len(after):
-            spec[field] = [a | {"resources": b.get("resources")} for a, b in zip(before, after)]
+            spec[field] = [
+                a | {"resources": b.get("resources")} if a.get("name") == b.get("name") else a for a, b in zip(before, after)
+            ]
     return spec
 
 
-def _without_none(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: item for key, item in value.items() if item is not None}
+def _plain(value: Any) -> Any:
+    """The value without fields that say nothing."""
+    if isinstance(value, dict):
+        return {key: plain for key, item in value.items() if (plain := _plain(item)) is not None and plain != {}}
+    return value
