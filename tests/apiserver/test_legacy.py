@@ -99,7 +99,7 @@ async def test_a_manifest_lives(old: InProcess, manifest: Object) -> None:
     assert made.status == 201, made.text
     told = served.kind.deprecation
     assert told.startswith(f"{manifest['apiVersion']} {manifest['kind']} is deprecated in v1.")
-    assert made.warnings == (f'299 - "{told}"',)
+    assert made.warnings[0] == f'299 - "{told}"'
     assert missing(manifest, made.object) == SAID_OTHERWISE.get(manifest["metadata"]["name"], [])
     now = (await old.get(f"{current(served)}/{manifest['metadata']['name']}")).object
     assert now["apiVersion"] == served.kind.api_version
@@ -404,7 +404,10 @@ async def test_documents(old: InProcess) -> None:
     three = (await old.get("/openapi/v3/apis/extensions/v1beta1")).object
     backend = three["components"]["schemas"]["io.k8s.api.extensions.v1beta1.IngressBackend"]["properties"]
     assert set(backend) == {"resource", "serviceName", "servicePort"}
+    assert backend["serviceName"]["description"] == "The name of the service, in the namespace of the Ingress."
     two = (await old.get("/openapi/v2")).object
+    own = [name for name in two["definitions"] if ".v1beta1.PodSecurityPolicySpec" in name or ".v1beta1.RollbackConfig" in name]
+    assert own and all("description" in field for name in own for field in two["definitions"][name]["properties"].values())
     assert "/apis/extensions/v1beta1/namespaces/{namespace}/deployments/{name}/rollback" in two["paths"]
     assert {"io.k8s.api.policy.v1beta1.PodSecurityPolicySpec", "io.k8s.api.apps.v1beta1.DeploymentRollback"} <= set(two["definitions"])
 

@@ -21,6 +21,7 @@ from tiffin.machinery.schema import (
     Scalar,
     Struct,
     Type,
+    declaration,
     definition,
     leaf_kinds,
     prose_name,
@@ -72,15 +73,15 @@ class Schemas:
         return made | {"x-kubernetes-group-version-kind": [_kind(*kind)]}
 
     def _struct(self, type: Struct) -> Schema:
-        prose = self._prose.get(prose_name(type.name), {})
+        prose, own = self._prose.get(prose_name(type.name), {}), declaration(type.name).get("t", {})
         made: Schema = {"type": "object"}
-        if text := prose.get("description"):
+        if text := own.get("") or prose.get("description"):
             made["description"] = text
         if required := sorted(name for name, field in type.fields.items() if field.required):
             made["required"] = required
         if type.fields:
-            described = prose.get("properties", {})
-            made["properties"] = {name: self._field(field, described.get(name, {}).get("description", "")) for name, field in sorted(type.fields.items())}
+            described = {name: field.get("description", "") for name, field in prose.get("properties", {}).items()} | own
+            made["properties"] = {name: self._field(field, described.get(name, "")) for name, field in sorted(type.fields.items())}
         if kinds := self._kinds(type):
             made["x-kubernetes-group-version-kind"] = kinds
         if definition(type.name).atomic:

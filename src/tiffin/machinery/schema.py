@@ -179,7 +179,8 @@ def _data() -> dict[str, Any]:
 def declare(definitions: dict[str, dict[str, Any]]) -> None:
     """Adds definitions to those of the data file, in its form; a name that is known already is left as it is.
 
-    Versions that Kubernetes has retired are declared this way when they are served. `b` names the definition one was made from.
+    Versions that Kubernetes has retired are declared this way when they are served. `b` names the definition one was made from, `t` has
+    descriptions of fields, and under "" of the whole.
     """
     for name, made in definitions.items():
         _data()["definitions"].setdefault(name.removeprefix(PREFIX), made)

@@ -7,10 +7,10 @@ from tiffin.api.legacy.retired import Retired, each
 
 _V1BETA1 = Package(
     "apps.v1beta1", "apps", "v1beta1", "apps.v1", ("ControllerRevision", "Deployment", "StatefulSet", "DeploymentRollback"),
-    {**w.ROLLBACK_CHANGES, "StatefulSetSpec": {"selector": w.OPTIONAL_SELECTOR}})
-_SCALE1 = Package("apps.v1beta1", "apps", "v1beta1", "autoscaling.v1", ("Scale",), w.SCALE_CHANGES)
+    {**w.ROLLBACK_CHANGES, "StatefulSetSpec": {"selector": w.OPTIONAL_SELECTOR}}, texts=w.ROLLBACK_TEXTS)
+_SCALE1 = Package("apps.v1beta1", "apps", "v1beta1", "autoscaling.v1", ("Scale",), w.SCALE_CHANGES, texts=w.SCALE_TEXTS)
 _V1BETA2 = Package("apps.v1beta2", "apps", "v1beta2", "apps.v1", ("ControllerRevision", "DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"))
-_SCALE2 = Package("apps.v1beta2", "apps", "v1beta2", "autoscaling.v1", ("Scale",), w.SCALE_CHANGES)
+_SCALE2 = Package("apps.v1beta2", "apps", "v1beta2", "autoscaling.v1", ("Scale",), w.SCALE_CHANGES, texts=w.SCALE_TEXTS)
 _scale1, _scale2 = (w.scale_in(_SCALE1),), (w.scale_in(_SCALE2),)
 
 PACKAGES = (_V1BETA1, _SCALE1, _V1BETA2, _SCALE2)

@@ -9,7 +9,8 @@ _GROUP = "authorization.k8s.io"
 _V1BETA1 = Package(
     "authorization.v1beta1", _GROUP, "v1beta1", "authorization.v1",
     ("LocalSubjectAccessReview", "SelfSubjectAccessReview", "SelfSubjectRulesReview", "SubjectAccessReview"),
-    {"SubjectAccessReviewSpec": {"groups": None, "group": ["[s", {"lt": "atomic"}]}})
+    {"SubjectAccessReviewSpec": {"groups": None, "group": ["[s", {"lt": "atomic"}]}},
+    texts={"SubjectAccessReviewSpec": {"group": "The groups that the user is asked about as a member of."}})
 
 
 def _to_v1(obj: Object) -> Object:

@@ -32,7 +32,16 @@ _TARGETS: dict[str, Fields] = {
         "metric": None, "current": None, "metricName": "+!s", "metricSelector": _SELECTOR, "currentValue": "!q", "currentAverageValue": "*q"},
     "HorizontalPodAutoscalerSpec": {"behavior": None},
 }
-_V2BETA1 = Package("autoscaling.v2beta1", "autoscaling", "v2beta1", "autoscaling.v2", ("HorizontalPodAutoscaler",), _TARGETS)
+_WORDS = {
+    "targetAverageUtilization": "The usage that is aimed at, as a percentage of what pods request, on average.",
+    "targetAverageValue": "The value that is aimed at, on average over all pods.", "targetValue": "The value that is aimed at.",
+    "currentAverageUtilization": "The usage at present, as a percentage of what pods request, on average.",
+    "currentAverageValue": "The value at present, on average over all pods.", "currentValue": "The value at present.",
+    "averageValue": "The value on average over all pods.", "metricName": "The name of the metric.", "selector": "Selects among metrics of the name.",
+    "metricSelector": "Selects among metrics of the name.", "target": "The object that the metric is about.",
+}
+_TEXTS = {name: {field: _WORDS[field] for field, spec in fields.items() if spec is not None} for name, fields in _TARGETS.items()}
+_V2BETA1 = Package("autoscaling.v2beta1", "autoscaling", "v2beta1", "autoscaling.v2", ("HorizontalPodAutoscaler",), _TARGETS, texts=_TEXTS)
 _V2BETA2 = Package("autoscaling.v2beta2", "autoscaling", "v2beta2", "autoscaling.v2", ("HorizontalPodAutoscaler",))
 
 

@@ -34,6 +34,8 @@ class Package:
     """By definition. Of those that the current package has not, all fields."""
     kept: frozenset[str] = frozenset()
     """Definitions that are referred to where they are: they have not changed."""
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Descriptions of changed fields by definition; those of a whole definition under "". All others are the current ones'."""
 
     def schema(self, kind: str) -> str:
         """The full name of a definition."""
@@ -55,6 +57,8 @@ class Package:
         fields = {**base.get("f", {}), **self.changes.get(name, {})}
         own = {key: self._own(spec, waiting) for key, spec in fields.items() if spec is not None}
         made = {**base, "f": own}
+        if name in self.texts:
+            made["t"] = dict(self.texts[name])
         if base:
             made["b"] = f"{self.current}.{name}"
         if "g" in base or name.removesuffix("List") in self.kinds:

@@ -13,7 +13,8 @@ from tiffin.machinery.object import Object
 _ZONE, _HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 _V1BETA1 = Package(
     "discovery.v1beta1", "discovery.k8s.io", "v1beta1", "discovery.v1", ("EndpointSlice",),
-    {"Endpoint": {"deprecatedTopology": None, "zone": None, "topology": "{s"}})
+    {"Endpoint": {"deprecatedTopology": None, "zone": None, "topology": "{s"}},
+    texts={"Endpoint": {"topology": "Where the endpoint is: its node (kubernetes.io/hostname), zone (topology.kubernetes.io/zone) and the like."}})
 
 
 def _new_endpoint(old: dict[str, Any]) -> dict[str, Any]:

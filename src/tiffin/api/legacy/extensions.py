@@ -10,9 +10,10 @@ from tiffin.api.legacy.retired import Retired
 _APPS = Package(
     "extensions.v1beta1", "extensions", "v1beta1", "apps.v1", ("DaemonSet", "Deployment", "DeploymentRollback", "ReplicaSet"),
     {**w.ROLLBACK_CHANGES, "DaemonSetSpec": {"selector": w.OPTIONAL_SELECTOR, "templateGeneration": "l"},
-     "ReplicaSetSpec": {"selector": w.OPTIONAL_SELECTOR}})
-_NETWORKING = Package("extensions.v1beta1", "extensions", "v1beta1", "networking.v1", ("Ingress", "NetworkPolicy"), ingress.CHANGES)
-_SCALE = Package("extensions.v1beta1", "extensions", "v1beta1", "autoscaling.v1", ("Scale",), w.SCALE_CHANGES)
+     "ReplicaSetSpec": {"selector": w.OPTIONAL_SELECTOR}},
+    texts={**w.ROLLBACK_TEXTS, "DaemonSetSpec": {"templateGeneration": "Counts the changes of the template. Only the server writes it."}})
+_NETWORKING = Package("extensions.v1beta1", "extensions", "v1beta1", "networking.v1", ("Ingress", "NetworkPolicy"), ingress.CHANGES, texts=ingress.TEXTS)
+_SCALE = Package("extensions.v1beta1", "extensions", "v1beta1", "autoscaling.v1", ("Scale",), w.SCALE_CHANGES, texts=w.SCALE_TEXTS)
 _scale = (w.scale_in(_SCALE),)
 
 PACKAGES = (_APPS, _NETWORKING, _SCALE)

@@ -16,6 +16,12 @@ CHANGES: dict[str, Fields] = {
     "IngressBackend": {"service": None, "serviceName": "s", "servicePort": "0x"},
     "HTTPIngressPath": {"pathType": "*s=v1.PathType;"},
 }
+TEXTS = {
+    "IngressSpec": {"backend": "Where requests go that no rule is about."},
+    "IngressBackend": {
+        "": "A service or another object that requests go to.", "serviceName": "The name of the service, in the namespace of the Ingress.",
+        "servicePort": "The port of the service, by number or by name."},
+}
 _RULES, _PATHS = ("spec", "rules"), ("http", "paths")
 _SERVICE, _OLD = ("service",), ("serviceName", "servicePort")
 

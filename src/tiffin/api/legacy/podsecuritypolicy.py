@@ -10,6 +10,7 @@ from typing import Any
 
 from tiffin.api.kind import Column, Context, Kind
 from tiffin.api.legacy.definitions import HEAD, LIST_HEAD, Fields, Package
+from tiffin.api.legacy.podsecuritypolicy_texts import TEXTS
 from tiffin.api.legacy.podsecuritypolicy_validation import policy_errors
 from tiffin.machinery.field import FieldError
 from tiffin.machinery.object import Object
@@ -47,8 +48,8 @@ _FIELDS: dict[str, Fields] = {
     "FSGroupStrategyOptions": {**_RULE, "rule": "s"},
     "RuntimeClassStrategyOptions": {"allowedRuntimeClassNames": ["+![s", _ATOMIC], "defaultRuntimeClassName": "*s"},
 }
-_POLICY = Package("policy.v1beta1", "policy", "v1beta1", "policy.v1", ("PodSecurityPolicy",), _FIELDS)
-EXTENSIONS = Package("extensions.v1beta1", "extensions", "v1beta1", "policy.v1", ("PodSecurityPolicy",), _FIELDS)
+_POLICY, EXTENSIONS = (
+    Package(f"{group}.v1beta1", group, "v1beta1", "policy.v1", ("PodSecurityPolicy",), _FIELDS, texts=TEXTS) for group in ("policy", "extensions"))
 PACKAGES = (_POLICY, EXTENSIONS)
 
 

@@ -13,7 +13,8 @@ from tiffin.machinery.object import Object
 _GROUP = "rbac.authorization.k8s.io"
 _KINDS = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 _PLURALS = ("clusterroles", "clusterrolebindings", "roles", "rolebindings")
-_V1ALPHA1 = Package("rbac.v1alpha1", _GROUP, "v1alpha1", "rbac.v1", _KINDS, {"Subject": {"apiGroup": None, "apiVersion": "s"}})
+_V1ALPHA1 = Package("rbac.v1alpha1", _GROUP, "v1alpha1", "rbac.v1", _KINDS, {"Subject": {"apiGroup": None, "apiVersion": "s"}},
+    texts={"Subject": {"apiVersion": "The group and version of the subject: v1 for service accounts, this one for users and groups."}})
 _V1BETA1 = Package("rbac.v1beta1", _GROUP, "v1beta1", "rbac.v1", _KINDS)
 
 

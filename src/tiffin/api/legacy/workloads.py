@@ -20,6 +20,16 @@ ROLLBACK_CHANGES: dict[str, Fields] = {
     "DeploymentRollback": {
         "kind": HEAD["kind"], "apiVersion": HEAD["apiVersion"], "name": "+!s", "updatedAnnotations": "{s", "rollbackTo": "+!@.RollbackConfig"},
 }
+ROLLBACK_TEXTS = {
+    "DeploymentSpec": {"rollbackTo": "The revision to go back to. It is cleared when that has been done."},
+    "RollbackConfig": {"": "Where to go back to.", "revision": "The revision to go back to; 0 is the one before the present."},
+    "DeploymentRollback": {
+        "": "Asks a Deployment to go back to an earlier revision.", "name": "The name of the Deployment.",
+        "updatedAnnotations": "Annotations to set on the Deployment.", "rollbackTo": "The revision to go back to."},
+}
+SCALE_TEXTS = {"ScaleStatus": {
+    "selector": "The labels that pods have to have, where the selector asks for nothing else.",
+    "targetSelector": "The selector of the pods as text, in the form of a query parameter."}}
 SCALE_CHANGES: dict[str, Fields] = {"ScaleStatus": {"selector": ["{s", {"mt": "atomic"}], "targetSelector": "s"}}
 OPTIONAL_SELECTOR = "*@io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector"
 
