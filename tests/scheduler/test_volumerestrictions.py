@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.scheduler.stage import Board, Shelf, node, nothing_selects, pod
+from tests.scheduler.stage import Board, Shelf, Stage, node, nothing_selects, pod
 from tests.scheduler.test_volumes import claim, late, user, volume
 from tiffin.machinery.object import Object, replaced
 from tiffin.scheduler.profile import default_profile
+from tiffin.scheduler.volumes import CLAIMS, STORAGE_CLASSES
 
 ZONE = "topology.kubernetes.io/zone"
 IN_USE = "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod"
@@ -57,3 +58,18 @@ def test_volumes_of_a_zone(labels: dict[str, str], possible: str) -> None:
     if possible == "none":
         full = Board(*nodes[:2], profile=board.profile)
         assert full.message(user("c")).startswith("0/2 nodes are available: 2 node(s) had no available volume zone.")
+
+
+async def test_claims_of_others_give_no_further_try() -> None:
+    async with Stage(node("a")) as stage:
+        stage.put(late(), STORAGE_CLASSES)
+        stage.put(claim("c"), CLAIMS)
+        await stage.add(user("c", name="p"))
+        await stage.clock.advance(30)
+        assert len(stage.events("FailedScheduling")) == 1
+        stage.put(claim("other"), CLAIMS)
+        await stage.clock.advance(30)
+        assert len(stage.events("FailedScheduling")) == 1
+        stage.put(claim("c", labels={"a": "b"}), CLAIMS)
+        await stage.clock.advance(30)
+        assert len(stage.events("FailedScheduling")) == 2

@@ -41,6 +41,7 @@ MIRRORED_LABELS = (("kubernetes.io/os", "beta.kubernetes.io/os"), ("kubernetes.i
 DISRUPTION_RETRY = timedelta(seconds=10)
 """How often a silent node is looked at while nobody may be driven off it."""
 SMALL_ZONE, UNHEALTHY_SHARE = 50, 0.55
+NEW = timedelta(minutes=1)
 
 
 def heartbeat(node: Object) -> object:
@@ -61,18 +62,19 @@ def registration_keys(node: Object, view: View) -> Iterable[Key]:
     return (Key(uid_of(node), name_of(node)),)
 
 
-def _registered(uid: str, name: str, view: View) -> RecordEvent:
-    """What is said of a node that came, or went."""
+def _registered(uid: str, name: str, view: View, now: datetime) -> Sequence[RecordEvent]:
+    """What is said of a node that came, or went; nothing of one that was there before us."""
     named = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": uid}}
     node = view.get(NODES, "", name)
     if node is not None and uid_of(node) == uid:
-        return RecordEvent(named, "Normal", "RegisteredNode", f"Node {name} event: Registered Node {name} in Controller")
-    return RecordEvent(named, "Normal", "RemovingNode", f"Node {name} event: Removing Node {name} from Controller")
+        told = RecordEvent(named, "Normal", "RegisteredNode", f"Node {name} event: Registered Node {name} in Controller")
+        return (told,) if now - p.created(node) < NEW else ()
+    return (RecordEvent(named, "Normal", "RemovingNode", f"Node {name} event: Removing Node {name} from Controller"),)
 
 
 def reconcile(config: Config, key: Key, view: View, now: datetime) -> Changes:
     if key.namespace:
-        return Changes((_registered(*key, view),))
+        return Changes(_registered(*key, view, now))
     node = view.get(NODES, *key)
     if node is None or is_deleting(node):
         return Changes()

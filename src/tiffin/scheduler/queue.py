@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -112,10 +113,10 @@ class Queue:
         self.failed(waiting, frozenset())
         self._lift(waiting.info.key)
 
-    def happened(self, plugins: frozenset[str] | None) -> None:
-        """Something changed that may satisfy these plugins (None: any)."""
+    def happened(self, plugins: frozenset[str] | None, concerns: Callable[[PodInfo], bool] = lambda info: True) -> None:
+        """Something changed that may satisfy these plugins (None: any) for the pods that it concerns."""
         for key, waiting in list(self._unschedulable.items()):
-            if plugins is None or not waiting.plugins or waiting.plugins & plugins:
+            if (plugins is None or not waiting.plugins or waiting.plugins & plugins) and concerns(waiting.info):
                 self._lift(key)
 
     def _lift(self, key: Key) -> None:

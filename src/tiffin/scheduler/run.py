@@ -20,7 +20,7 @@ from tiffin.machinery.selectors import Selector, from_label_map, from_label_sele
 from tiffin.runtime.clock import Clock
 from tiffin.runtime.series import SeriesRecorder
 from tiffin.scheduler.plan import Refusals, explain, place
-from tiffin.scheduler.plugins.volumes import Choice
+from tiffin.scheduler.plugins.volumes import Choice, claims_of
 from tiffin.scheduler.podinfo import PodInfo
 from tiffin.scheduler.preemption import Preemption, preempt
 from tiffin.scheduler.profile import SCHEDULER_NAME, default_profile
@@ -66,7 +66,8 @@ class Scheduler:
         self.caches[NAMESPACES].subscribe(self._namespace_changed)
         self.caches[NODES].subscribe(self._node_changed)
         self.caches[PODS].subscribe(self._pod_changed)
-        for resource in (CLAIMS, VOLUMES, STORAGE_CLASSES):
+        self.caches[CLAIMS].subscribe(self._claim_changed)
+        for resource in (VOLUMES, STORAGE_CLASSES):
             self.caches[resource].subscribe(lambda old, new: self.queue.happened(VOLUMES_CHANGED))
         try:
             while True:
@@ -94,6 +95,11 @@ class Scheduler:
         elif old is None or _matters(old, new):
             self.state.put_node(new)
             self.queue.happened(None)
+
+    def _claim_changed(self, old: Object | None, new: Object | None) -> None:
+        """A claim concerns the pods that use it."""
+        namespace, name = key_of(new or old or {})
+        self.queue.happened(VOLUMES_CHANGED, lambda info: info.namespace == namespace and any(name == used for used, _ in claims_of(info)))
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         pod = new or old or {}
