@@ -36,11 +36,29 @@ def config_map(name: str = "x", **data: str) -> dict[str, Any]:
 
 LAUGHS = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
     b"%c: &%c [%b]\n" % (letter, letter, b",".join([b"*%c" % (letter - 1)] * 9)) for letter in range(ord("b"), ord("k")))
+
+
+def varint(number: int) -> bytes:
+    out = b""
+    while number > 127:
+        out, number = out + bytes((number & 127 | 128,)), number >> 7
+    return out + bytes((number,))
+
+
+def protobuf(version: str, kind: str, raw: bytes) -> bytes:
+    """A body in Kubernetes' envelope."""
+    names = b"\x0a" + varint(len(version)) + version.encode() + b"\x12" + varint(len(kind)) + kind.encode()
+    return b"k8s\0\x0a" + varint(len(names)) + names + b"\x12" + varint(len(raw)) + raw
+
+
 BOMBS = {
     "aliases": (YAML, b"metadata: {name: x}\n" + LAUGHS), "aliases in data": (YAML, b"metadata: {name: x}\ndata: &a {k: v, l: *a}\n"),
     "deep yaml": (YAML, b"a: " + b"[" * 100_000), "deep yaml maps": (YAML, b"{a: " * 50_000), "deep json": ("application/json", b'{"a":' * 100_000),
     "deep json lists": ("application/json", b'{"metadata":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "huge number": ("application/json", b'{"metadata":{"generation":' + b"9" * 1_000_000 + b"}}"),
     "huge number in yaml": (YAML, b"metadata: {generation: " + b"9" * 200_000 + b"}"), "huge exponent": ("application/json", b'{"metadata":{"generation":1e999999999}}'),
+    "many empty objects": ("application/json", b'{"metadata":{"name":"x","ownerReferences":[' + b",".join([b"{}"] * 900_000) + b"]}}"),
+    "many empty objects in yaml": (YAML, b"metadata: {name: x, ownerReferences: [" + b",".join([b"{}"] * 290_000) + b"]}"),
+    "many empty messages": ("application/vnd.kubernetes.protobuf", protobuf("v1", "ConfigMap", b"\x0a" + varint(2 * 900_000) + b"\x6a\x00" * 900_000)),
     "many keys that merge": (YAML, b"base: &b {k: v}\n" + b"metadata: {name: x, <<: [" + b",".join([b"*b"] * 50_000) + b"]}\n"),
 }
 
@@ -61,6 +79,14 @@ async def test_bombs_are_refused_early(api: InProcess, bomb: str) -> None:
     assert peak < 60 * len(body) + (64 << 20)
     assert time.process_time() - started < 60, "minutes would be an attack; this is no measurement"
     assert (await api.get(MAPS)).names == []
+
+
+async def test_a_small_body_is_not_answered_with_megabytes(api: InProcess) -> None:
+    """Each empty port is wrong three times over: a body of 150 kB was answered with 45 MB."""
+    body = b'{"metadata":{"name":"x"},"spec":{"ports":[' + b",".join([b"{}"] * 20_000) + b"]}}"
+    answer = await api.post("/api/v1/namespaces/default/services", body)
+    assert answer.status == 422 and len(answer.body) < 1 << 20 and len(answer.object["details"]["causes"]) == 1000
+    assert re.search(r", and \d+ more\]$", answer.message)
 
 
 # attack 9: patches that copy themselves

@@ -11,6 +11,8 @@ from typing import Any
 from tiffin.machinery.field import FieldError
 from tiffin.machinery.object import Object
 
+MOST_VIOLATIONS = 1000
+
 
 class ApiError(Exception):
     """A failed request. `code` is the HTTP status, `reason` the machine-readable cause, `details` the StatusDetails."""
@@ -101,9 +103,15 @@ MODIFIED = "the object has been modified; please apply your changes to the lates
 
 
 def invalid(kind: str, group: str, name: str, errors: Iterable[FieldError]) -> ApiError:
-    """422 with every violation; the message drops duplicates, the causes keep them."""
+    """422 with every violation; the message drops duplicates, the causes keep them.
+
+    Of more than `MOST_VIOLATIONS` only the first are told: a small body of empty entries would be answered with megabytes.
+    """
     errors = list(errors)
+    more, errors = len(errors) - MOST_VIOLATIONS, errors[:MOST_VIOLATIONS]
     texts = list(dict.fromkeys(str(e) for e in errors))
+    if more > 0:
+        texts.append(f"and {more} more")
     listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]" if texts else ""
     qualified = f"{kind}.{group}" if group else kind
     details: dict[str, Any] = {k: v for k, v in (("name", name), ("group", group), ("kind", kind)) if v}

@@ -14,6 +14,8 @@ import orjson
 from tiffin.machinery.object import Object
 
 DEEPEST = 200
+MOST_NESTED = 100_000
+"""Objects and lists within one document. Three megabytes may hold a million, each of which is completed, validated and complained of."""
 
 
 class DecodeError(ValueError):
@@ -70,11 +72,24 @@ def parse_value(body: bytes) -> Any:
 
 
 def check_depth(obj: Any, body: bytes) -> None:
-    """DecodeError where values nest deeper than `DEEPEST`. A body with few brackets and no aliases is not looked at."""
-    if body.count(b"{") + body.count(b"[") + body.count(b"\n") + body.count(b"*") <= DEEPEST:
+    """DecodeError where values nest deeper than `DEEPEST`, or are more than `MOST_NESTED`. A body with few brackets and no aliases is not looked at."""
+    marks = body.count(b"{") + body.count(b"[") + body.count(b"\n") + body.count(b"*")
+    if marks <= DEEPEST:
         return
     if too_deep(obj):
         raise DecodeError("exceeded max depth")
+    if marks > MOST_NESTED:
+        check_number(obj)
+
+
+def check_number(obj: Any) -> None:
+    """DecodeError where there are more than `MOST_NESTED` objects and lists."""
+    level, number = [obj] if _nests(obj) else [], 0
+    while level:
+        number += len(level)
+        if number > MOST_NESTED:
+            raise DecodeError(f"exceeded max number of nested values of {MOST_NESTED}")
+        level = [child for node in level for child in (node.values() if isinstance(node, dict) else node) if _nests(child)]
 
 
 def too_deep(value: Any) -> bool:

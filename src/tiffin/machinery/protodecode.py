@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from tiffin.machinery.jsoncodec import DecodeError
+from tiffin.machinery.jsoncodec import MOST_NESTED, DecodeError, check_number
 from tiffin.machinery.object import Object
 from tiffin.machinery.protolayout import BYTES, FIXED32, FIXED64, VARINT, Layout, layout, message_of, wire_type, wrapped
 from tiffin.machinery.schema import Bytes, Field, IntOrString, List, Map, Quantity, Raw, Scalar, SchemaOr, Struct, Time, Type
@@ -34,9 +34,12 @@ Number = Callable[[int], Any]
 def parse_protobuf(body: bytes) -> Object:
     """The object of a body: the magic `k8s\\0` and a message `runtime.Unknown` with its kind and, as bytes, itself. Raises DecodeError."""
     try:
-        return _enveloped(body)
+        made = _enveloped(body)
     except RecursionError:
         raise DecodeError("exceeded max depth") from None
+    if len(body) > MOST_NESTED:  # which takes two bytes for each
+        check_number(made)
+    return made
 
 
 def _enveloped(body: bytes) -> Object:
