@@ -298,3 +298,42 @@ async def test_a_status_has_its_defaults_from_the_beginning(api: InProcess) -> N
     await define(api, version("v1", {"type": "object", "properties": {"spec": {"type": "object"}, "status": status}}, True, subresources={"status": {}}))
     assert (await api.made(V1, {**widget(), "status": {"observed": 9}}))["status"] == {"observed": -1}
     assert (await api.get(f"{V1}/w")).object["status"] == {"observed": -1}
+
+
+async def test_what_is_wrong_with_a_status_is_told_from_there(api: InProcess) -> None:
+    status = {"type": "object", "properties": {"n": {"type": "integer"}, "one": {"oneOf": [{"minimum": 1}, {"maximum": 2}], "type": "integer"}}}
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}, "status": status}}
+    await define(api, version("v1", schema, True, subresources={"status": {}}))
+    await api.made(V1, widget())
+    answer = await api.patch(f"{V1}/w/status", {"status": {"n": "x", "one": 1}})
+    assert [(c["field"], c["message"]) for c in answer.object["details"]["causes"]] == [
+        ("status.n", 'Invalid value: "string": n in body must be of type integer: "string"'),
+        ("status", 'Invalid value: "": "one" must validate one and only one schema (oneOf). Found 2 valid alternatives')]
+
+
+async def test_a_status_can_be_written_though_the_rest_is_not_valid_any_more(api: InProcess) -> None:
+    await define(api, version("v1", None, True, subresources={"status": {}}))
+    await api.made(V1, widget(a=1))
+    strict = {"type": "object", "required": ["more"], "properties": {"spec": {"type": "object", "properties": {"a": {"type": "string"}}}, "status": {
+        "type": "object", "properties": {"n": {"type": "integer"}}}}}
+    await api.patch(WIDGETS, {"spec": {"versions": [version("v1", strict, True, subresources={"status": {}})]}})
+    assert (await api.patch(f"{V1}/w/status", {"status": {"n": 1}})).status == 200
+    assert (await api.patch(f"{V1}/w", {"spec": {"a": 2}})).status == 422
+
+
+async def test_finalizers_need_no_domain_but_are_warned_of(api: InProcess) -> None:
+    await define(api, version("v1", None, True))
+    answer = await api.post(V1, widget() | {"metadata": {"name": "w", "finalizers": ["mine", "e.com/mine"]}})
+    told = "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"
+    assert answer.status == 201 and answer.warnings == (f'299 - "metadata.finalizers: \\"mine\\": {told}"',)
+    answer = await api.patch(f"{V1}/w", {"metadata": {"finalizers": []}})
+    assert answer.status == 200 and not answer.warnings
+
+
+async def test_unchanged_values_that_break_a_rule_are_warned_of(api: InProcess) -> None:
+    whole = {"type": "integer"}
+    await define(api, version("v1", spec(a=whole, b=whole), True))
+    await api.made(V1, widget(a=9, b=1))
+    await api.patch(WIDGETS, {"spec": {"versions": [version("v1", spec(a={**whole, "x-kubernetes-validations": [{"rule": "self < 5"}]}, b=whole), True)]}})
+    answer = await api.patch(f"{V1}/w", {"spec": {"b": 2}})
+    assert answer.status == 200 and answer.warnings == ('299 - "spec.a: Invalid value: 9: failed rule: self < 5"',)

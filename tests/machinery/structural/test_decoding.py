@@ -82,13 +82,14 @@ def test_embedded_resources() -> None:
     assert unknown == ["spec.pod.metadata.odd"]
     made = structure({"type": "object", "properties": {"pod": EMBEDDED}})
     assert [str(e) for e in made.embedded_violations({"spec": {"pod": {"a": 1}}})] == ["spec.pod.apiVersion: Required value", "spec.pod.kind: Required value"]
-    found = made.embedded_violations({"spec": {"pod": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "Bad_Name", "labels": {"a b": "c"}}}}})
+    assert [str(e) for e in made.embedded_violations({"spec": {"pod": {"apiVersion": "", "kind": "x_"}}})][0] == "spec.pod.apiVersion: Required value"
+    found = made.embedded_violations({"spec": {"pod": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "Bad_Name", "finalizers": ["any"], "labels": {"a b": "c"}}}}})
     assert [error.field for error in found] == ["spec.pod.metadata.labels"]
 
 
 @pytest.mark.parametrize(("keywords", "value", "found"), [
     ({"x-kubernetes-list-type": "set"}, ["a", "b", "a", "a"], ['spec.l[2]: Duplicate value: "a"']),
-    ({"x-kubernetes-list-type": "set"}, [{"a": 1, "b": 2}, {"b": 2, "a": 1}], ['spec.l[1]: Duplicate value: {"b":2,"a":1}']),
+    ({"x-kubernetes-list-type": "set"}, [{"a": 1, "b": 2}, {"b": 2, "a": 1}], ['spec.l[1]: Duplicate value: {"a":1,"b":2}']),
     ({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["p", "n"]}, [{"n": 1, "p": "x", "v": 1}, {"n": 1, "p": "x", "v": 2}, {"n": 2}],
      ['spec.l[1]: Duplicate value: {"n":1,"p":"x"}']),
     ({}, ["a", "a"], []),

@@ -173,16 +173,17 @@ class _Rules:
         errors = self.structure.update_violations(new, old)
         if self.scale is not None:
             errors += self.scale.spec_violations(new) + self.scale.status_violations(new)
+        errors += self.structure.embedded_violations(new)
         return self._finish_update(new, old, errors, context)
 
     def validate_status(self, new: Object, old: Object, context: Context) -> list[FieldError]:
-        errors = self.structure.update_violations(new, old)
+        """Only the status is looked at, and not at resources inside it; rules may speak of all."""
+        errors = self.structure.status_violations(new, old)
         if self.scale is not None:
             errors += self.scale.status_violations(new)
         return self._finish_update(new, old, errors, context)
 
     def _finish_update(self, new: Object, old: Object, errors: list[FieldError], context: Context) -> list[FieldError]:
-        errors += self.structure.embedded_violations(new)
         repeated = self.structure.repeated(new)
         if repeated and not self.structure.repeated(old):
             errors += repeated

@@ -11,6 +11,7 @@ import orjson
 
 from tiffin.machinery.field import FieldError, invalid
 from tiffin.machinery.structural import embedded
+from tiffin.machinery.structural.lists import in_order
 from tiffin.machinery.structural.pruning import RESOURCE_FIELDS, prune_value
 from tiffin.machinery.structural.rules import rule_node
 from tiffin.machinery.structural.values import Validator
@@ -49,7 +50,7 @@ def _default(schema: Schema, default: Any, path: str, resource: bool) -> list[Fi
     errors: list[FieldError] = []
     where, copy = f"{path}.default", orjson.loads(orjson.dumps(default))
     if prune_value(copy, schema, resource):
-        errors.append(invalid(where, default, "must not have unknown fields"))
+        errors.append(invalid(where, in_order(default), "must not have unknown fields"))
     visit = embedded.embedded_in(schema)
     inside = list(visit(orjson.loads(orjson.dumps(default)), where)) if visit is not None else []
     found: list[FieldError] = []
@@ -78,10 +79,10 @@ def _metadata_default(schema: Schema, default: Any, path: str, surround: Surroun
     try:
         embedded.coerce(whole, "")
     except embedded.CoerceError as error:
-        return [invalid(where, default, f"must result in valid metadata: {error}")]
+        return [invalid(where, in_order(default), f"must result in valid metadata: {error}")]
     embedded.check(whole, "", found)
     if found:
         texts = [str(error) for error in found]
         told = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-        return [invalid(where, default, f"must result in valid metadata: {told}")]
+        return [invalid(where, in_order(default), f"must result in valid metadata: {told}")]
     return _value_errors(schema, default, where)

@@ -22,7 +22,7 @@ from tiffin.machinery.structural.lists import Check, list_check
 from tiffin.machinery.structural.pruning import prune, prune_nulls
 from tiffin.machinery.structural.rules import RuleNode, rule_node
 from tiffin.machinery.structural.types import custom_type
-from tiffin.machinery.structural.values import Validator
+from tiffin.machinery.structural.values import NOWHERE, UNKNOWN, Validator
 
 ANYTHING: dict[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 """The schema of a version that has none."""
@@ -88,6 +88,13 @@ class Structure:
         """What is wrong with the values of an object and was not before."""
         return self._values.validate_update(new, old)
 
+    def status_violations(self, new: Object, old: Object) -> list[FieldError]:
+        """What is wrong with the values of the status and was not before. Paths in messages begin at the status."""
+        if "status" not in new or self._status is None:
+            return []
+        found = self._status.validate_update(new["status"], old.get("status", UNKNOWN))
+        return [error._replace(field=f"status.{error.field}" if error.field != NOWHERE else "status") for error in found]
+
     def embedded_violations(self, obj: Object) -> list[FieldError]:
         """What is wrong with resources inside the object."""
         errors: list[FieldError] = []
@@ -132,6 +139,11 @@ class Structure:
     @cached_property
     def _values(self) -> Validator:
         return Validator(self.schema)
+
+    @cached_property
+    def _status(self) -> Validator | None:
+        schema = (self.schema.get("properties") or {}).get("status")
+        return Validator(schema) if schema is not None else None
 
 
 def _decode_metadata(obj: Object) -> list[Problem]:

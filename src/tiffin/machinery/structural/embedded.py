@@ -12,6 +12,7 @@ from tiffin.machinery.decode import DecodeError, decode_object
 from tiffin.machinery.field import FieldError, invalid, required
 from tiffin.machinery.names import is_dns1035_label
 from tiffin.machinery.schema import META, definition
+from tiffin.machinery.structural.lists import in_order
 from tiffin.machinery.validation import path_segment_name, validate_object_meta
 
 
@@ -65,7 +66,7 @@ def coerce(resource: dict[str, Any], path: str) -> list[str]:
     try:
         problems = decode_object(metadata, definition(META + "ObjectMeta")) if isinstance(metadata, dict) else _no_object(metadata)
     except DecodeError as error:
-        raise CoerceError(invalid(f"{path}.metadata" if path else "metadata", metadata, str(error))) from None
+        raise CoerceError(invalid(f"{path}.metadata" if path else "metadata", in_order(metadata), str(error))) from None
     if metadata.get("creationTimestamp", "") is None:
         del metadata["creationTimestamp"]
     return [f"{path}.metadata.{problem.path}" if path else f"metadata.{problem.path}" for problem in problems]
@@ -85,7 +86,7 @@ def check(resource: dict[str, Any], path: str, errors: list[FieldError]) -> None
         elif not isinstance(resource[field], str):
             errors.append(invalid(at + field, resource[field], "must be a string"))
         elif not resource[field]:
-            errors.append(invalid(at + field, "", "must not be empty"))
+            errors.append(required(at + field))
         elif field == "apiVersion" and resource[field].count("/") > 1:
             errors.append(invalid(at + field, resource[field], f"unexpected GroupVersion string: {resource[field]}"))
         elif field == "kind" and (found := is_dns1035_label(resource[field].lower())):

@@ -46,6 +46,11 @@ def identity(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
+def in_order(value: Any) -> Any:
+    """The value with all its fields in alphabetical order, as errors print it."""
+    return orjson.loads(identity(value)) if value.__class__ in (dict, list) else value
+
+
 def _check_set(values: list[Any], path: str, errors: list[FieldError]) -> None:
     seen: set[bytes] = set()
     told: set[bytes] = set()
@@ -53,20 +58,21 @@ def _check_set(values: list[Any], path: str, errors: list[FieldError]) -> None:
         mark = identity(value)
         if mark in seen and mark not in told:
             told.add(mark)
-            errors.append(duplicate(f"{path}[{index}]", value))
+            errors.append(duplicate(f"{path}[{index}]", in_order(value)))
         seen.add(mark)
 
 
 def _check_map(values: list[Any], keys: tuple[str, ...], path: str, errors: list[FieldError]) -> None:
+    odd = next((index for index, value in enumerate(values) if value is not None and value.__class__ is not dict), None)
+    if odd is not None:
+        errors.append(invalid(f"{path}[{odd}]", values[odd], "must be an object for an array of list-type map"))
+        return
     seen: set[bytes] = set()
     told: set[bytes] = set()
     for index, value in enumerate(values):
-        if value.__class__ is not dict:
-            errors.append(invalid(f"{path}[{index}]", value, "must be an object for an array of list-type map"))
-            continue
-        key = {name: value[name] for name in keys if name in value}
+        key = {name: value[name] for name in keys if name in value} if value is not None else {}
         mark = identity(key)
         if mark in seen and mark not in told:
             told.add(mark)
-            errors.append(duplicate(f"{path}[{index}]", dict(sorted(key.items()))))
+            errors.append(duplicate(f"{path}[{index}]", in_order(key)))
         seen.add(mark)
