@@ -93,10 +93,10 @@ def test_networking(module, content, expected):
 def test_a_second_range_must_be_right():
     one = {"spec": {"cidrs": ["10.0.0.0/8"]}}
     assert told_of_update("networking.servicecidr", one, {"spec": {"cidrs": ["10.0.0.0/8", "2001:db8::/64"]}}) == []
+    same = ('spec.cidrs: Invalid value: ["11.0.0.0/8","12.0.0.0/8"]: may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and '
+            "2001:db8::/64")
     assert told_of_update("networking.servicecidr", one, {"spec": {"cidrs": ["11.0.0.0/8", "12.0.0.0/8"]}}) == [
-        'spec.cidrs[0]: Invalid value: "11.0.0.0/8": field is immutable',
-        'spec.cidrs: Invalid value: ["11.0.0.0/8","12.0.0.0/8"]: may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and '
-        "2001:db8::/64"]
+        same, 'spec.cidrs[0]: Invalid value: "11.0.0.0/8": field is immutable', same]
 
 
 def topologies(*terms):
@@ -286,3 +286,38 @@ def test_empty_is_not_missing(module, content, expected):
 def test_the_state_of_claims(status, deleting, state):
     metadata = {"name": "c"} | ({"deletionTimestamp": "2024-01-01T00:00:00Z"} if deleting else {})
     assert kind_of("resource.resourceclaim").row({"metadata": metadata, "status": status}, CONTEXT.now)[1] == state
+
+
+@pytest.mark.parametrize(("module", "before", "after", "expected"), [
+    ("rbac.role", {}, {"rules": [{"verbs": [], "nonResourceURLs": ["/"]}]}, [
+        "rules[0].verbs: Required value: verbs must contain at least one value",
+        'rules[0].nonResourceURLs: Invalid value: ["/"]: namespaced rules cannot apply to non-resource URLs'] * 2),
+    ("node.runtimeclass", {"handler": "h"}, {"handler": "h", "overhead": {"podFixed": {"cpu": "-1"}}}, [
+        'overhead.limits[cpu]: Invalid value: "-1": must be greater than or equal to 0']),
+    ("storage.storageclass", {"provisioner": "p"}, {"provisioner": "p", "reclaimPolicy": "Odd"}, [
+        'reclaimPolicy: Unsupported value: "Odd": supported values: "Delete", "Retain"',
+        'reclaimPolicy: Invalid value: "Odd": field is immutable']),
+    ("networking.ipaddress", {"spec": {"parentRef": {"resource": "r", "name": "n"}}}, {"spec": {}}, [
+        "spec.parentRef: Required value", "spec.parentRef: Invalid value: null: field is immutable"]),
+    ("storage.csistoragecapacity", {"storageClassName": "s"}, {"storageClassName": "s", "capacity": "-1"}, [
+        'capacity: Invalid value: "-1": must be greater than or equal to 0']),
+])
+def test_updates(module, before, after, expected):
+    assert told_of_update(module, before, after) == expected
+
+
+@pytest.mark.parametrize(("module", "content", "expected"), [
+    ("networking.ingress", {"metadata": {"annotations": {"kubernetes.io/ingress.class": "a"}}, "spec": {}}, [
+        "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead"]),
+    ("networking.networkpolicy", {"spec": {"ingress": [{"from": [{"ipBlock": {"cidr": "2001:DB8::/32"}}]}]}}, [
+        'spec.ingress[0].from[0].ipBlock.cidr: IPv6 CIDR value "2001:DB8::/32" should be in RFC 5952 canonical format ("2001:db8::/32")']),
+    ("node.runtimeclass", {"scheduling": {"nodeSelector": {"beta.kubernetes.io/os": "linux"}}}, [
+        'scheduling.nodeSelector: deprecated since v1.14; use "kubernetes.io/os" instead']),
+    ("storage.storageclass", topologies([("failure-domain.beta.kubernetes.io/zone", ["a"])]), [
+        "allowedTopologies[0].matchLabelExpressions[0].key: failure-domain.beta.kubernetes.io/zone is deprecated since v1.17; use "
+        '"topology.kubernetes.io/zone" instead']),
+    ("storage.csistoragecapacity", {"nodeTopology": {"matchLabels": {"beta.kubernetes.io/arch": "a"}}}, [
+        'nodeTopology.matchLabels.beta.kubernetes.io/arch: deprecated since v1.14; use "kubernetes.io/arch" instead']),
+])
+def test_warnings(module, content, expected):
+    assert kind_of(module).warnings(filled(kind_of(module), content), None) == expected

@@ -321,3 +321,17 @@ async def test_a_full_disk_is_an_error_and_changes_nothing(pki: Pki, caplog: pyt
         assert (await api.get(f"{MAPS}/x")).object == made and (await api.get(MAPS)).names == ["x"]
         log.full = False
         assert (await api.patch(f"{MAPS}/x", {"data": {"value": "2"}})).status == 200
+
+
+@pytest.mark.parametrize(("path", "body", "times", "any_finalizer"), [
+    (MAPS, {}, 4, False),
+    ("/api/v1/namespaces/default/podtemplates", {"template": pod()}, 3, True),
+    ("/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles", {}, 5, False),
+    ("/apis/policy/v1/namespaces/default/poddisruptionbudgets", {"spec": {}}, 2, True),
+])
+async def test_metadata_is_looked_at_as_often_as_its_kind_does(api: InProcess, path: str, body: dict[str, Any], times: int, any_finalizer: bool) -> None:
+    await api.made(path, {"metadata": {"name": "x"}} | body)
+    answer = await api.patch(f"{path}/x", {"metadata": {"labels": {"a b": "c"}}}, type=MERGE)
+    assert [cause["field"] for cause in answer.object["details"]["causes"]] == ["metadata.labels"] * times
+    answer = await api.patch(f"{path}/x", {"metadata": {"finalizers": ["short"]}}, type=MERGE)
+    assert answer.status == (200 if any_finalizer else 422), answer.text

@@ -163,6 +163,9 @@ class Kind:
     """False for requests that leave nothing behind, such as SubjectAccessReview; a handler in `apiserver/` answers them."""
     create_on_update: bool = False
     """A PUT of an object that does not exist creates it."""
+    metadata_checks: str = "u"
+    """What the kind's own validation of an update makes of the metadata, after the checks that all kinds share: `m` looks at all of it,
+    `u` at what changed. What is wrong is reported as often as it is looked at."""
     unconditional_update: bool = True
     """A PUT without resourceVersion is accepted."""
     grace_period: Callable[[Object, int | None], int] | None = None

@@ -85,6 +85,11 @@ def uid_conflict(served: Served, key: Key, wanted: str, found: str) -> errors.Ap
         f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"))
 
 
+def _all_metadata(kind: Kind, metadata: dict[str, Any]) -> list[FieldError]:
+    return validate_object_meta(
+        metadata, namespaced=kind.namespaced, name_validator=kind.validate_name, any_finalizers=kind.any_finalizers)
+
+
 class Writes:
     """The writing half of the API over one store."""
 
@@ -168,9 +173,7 @@ class Writes:
 
     @staticmethod
     def _validate_new(kind: Kind, obj: Object, context: Context) -> None:
-        found = validate_object_meta(
-            obj["metadata"], namespaced=kind.namespaced, name_validator=kind.validate_name, any_finalizers=kind.any_finalizers)
-        found = found + kind.validate(obj, context)
+        found = _all_metadata(kind, obj["metadata"]) + kind.validate(obj, context)
         if found:
             raise errors.invalid(kind.kind, kind.group, obj["metadata"].get("name") or "", found)
 
@@ -270,10 +273,12 @@ class Writes:
 
     @staticmethod
     def _validate_changed(kind: Kind, new: Object, old: Object, context: Context, subresource: Subresource | None) -> None:
-        """Kubernetes looks at the metadata once for all kinds and once per kind, so what is wrong with it is reported twice."""
+        """Kubernetes looks at the metadata for all kinds and again for each kind, so what is wrong with it is reported several times."""
         metadata = new["metadata"]
         found = validate_common_update(metadata, old["metadata"], namespaced=kind.namespaced)
-        found = found + (validate_object_meta_update(metadata, old["metadata"]) if found else [])
+        if found or metadata.get("finalizers"):
+            for check in kind.metadata_checks if subresource is None else "u":
+                found += _all_metadata(kind, metadata) if check == "m" else validate_object_meta_update(metadata, old["metadata"])
         found = found + (subresource.validate if subresource else kind.validate_update)(new, old, context)
         if found:
             raise errors.invalid(kind.kind, kind.group, old["metadata"]["name"], found)

@@ -79,6 +79,7 @@ KIND = Kind(
     plural="mutatingadmissionpolicies",
     schema="io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicy",
     singular="mutatingadmissionpolicy",
+    metadata_checks="m",
     any_finalizers=True,
     namespaced=False,
     categories=("api-extensions",),

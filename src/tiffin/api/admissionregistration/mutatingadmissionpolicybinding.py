@@ -45,6 +45,7 @@ KIND = Kind(
     plural="mutatingadmissionpolicybindings",
     schema="io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicyBinding",
     singular="mutatingadmissionpolicybinding",
+    metadata_checks="m",
     any_finalizers=True,
     namespaced=False,
     categories=("api-extensions",),

@@ -29,6 +29,7 @@ KIND = Kind(
     plural="mutatingwebhookconfigurations",
     schema="io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
     singular="mutatingwebhookconfiguration",
+    metadata_checks="m",
     any_finalizers=True,
     namespaced=False,
     categories=("api-extensions",),

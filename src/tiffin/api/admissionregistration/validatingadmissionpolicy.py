@@ -102,6 +102,7 @@ KIND = Kind(
     plural="validatingadmissionpolicies",
     schema="io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy",
     singular="validatingadmissionpolicy",
+    metadata_checks="m",
     any_finalizers=True,
     namespaced=False,
     categories=("api-extensions",),

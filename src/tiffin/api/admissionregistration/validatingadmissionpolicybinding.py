@@ -60,6 +60,7 @@ KIND = Kind(
     plural="validatingadmissionpolicybindings",
     schema="io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding",
     singular="validatingadmissionpolicybinding",
+    metadata_checks="m",
     any_finalizers=True,
     namespaced=False,
     categories=("api-extensions",),

@@ -23,6 +23,7 @@ KIND = Kind(
     plural="validatingwebhookconfigurations",
     schema="io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration",
     singular="validatingwebhookconfiguration",
+    metadata_checks="m",
     any_finalizers=True,
     namespaced=False,
     categories=("api-extensions",),

@@ -97,6 +97,7 @@ KIND = Kind(
     plural="apiservices",
     schema="io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIService",
     singular="apiservice",
+    metadata_checks="um",
     any_finalizers=True,
     namespaced=False,
     categories=("api-extensions",),

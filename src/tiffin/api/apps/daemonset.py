@@ -76,7 +76,7 @@ def prepare_status(new: Object, old: Object, context: Context) -> None:
 def validate(obj: Object, context: Context) -> list[FieldError]:
     spec = obj.get("spec") or {}
     selector, template = spec.get("selector"), spec.get("template") or {}
-    errors = selector_errors(selector, "spec.selector", "daemonset") if selector is not None else [required("spec.selector")]
+    errors = selector_errors(selector, "spec.selector", "daemonset") if selector is not None else []
     if not validate_label_selector(selector, "spec.selector"):
         errors += label_errors(template, selector, "spec.template")
     errors += template_errors(template, "spec.template") + long_running_errors(template, "spec.template", "DaemonSet")
@@ -139,6 +139,7 @@ KIND = Kind(
     plural="daemonsets",
     schema="io.k8s.api.apps.v1.DaemonSet",
     singular="daemonset",
+    metadata_checks="mu",
     short_names=("ds",),
     categories=("all",),
     subresources=(

@@ -63,6 +63,7 @@ KIND = Kind(
     plural="replicasets",
     schema="io.k8s.api.apps.v1.ReplicaSet",
     singular="replicaset",
+    metadata_checks="mu",
     short_names=("rs",),
     categories=("all",),
     subresources=(

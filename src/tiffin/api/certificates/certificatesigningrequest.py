@@ -207,6 +207,7 @@ KIND = Kind(
     plural="certificatesigningrequests",
     schema="io.k8s.api.certificates.v1.CertificateSigningRequest",
     singular="certificatesigningrequest",
+    metadata_checks="mu",
     namespaced=False,
     short_names=("csr",),
     subresources=(

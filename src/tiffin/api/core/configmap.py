@@ -68,6 +68,7 @@ KIND = Kind(
     plural="configmaps",
     schema="io.k8s.api.core.v1.ConfigMap",
     singular="configmap",
+    metadata_checks="um",
     short_names=("cm",),
     validate=validate,
     validate_update=validate_update,

@@ -102,6 +102,7 @@ KIND = Kind(
     plural="endpoints",
     schema="io.k8s.api.core.v1.Endpoints",
     singular="endpoints",
+    metadata_checks="um",
     short_names=("ep",),
     deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     create_on_update=True,

@@ -124,6 +124,7 @@ KIND = Kind(
     plural="limitranges",
     schema="io.k8s.api.core.v1.LimitRange",
     singular="limitrange",
+    metadata_checks="m",
     short_names=("limits",),
     create_on_update=True,
     default=default,

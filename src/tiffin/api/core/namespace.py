@@ -101,6 +101,7 @@ KIND = Kind(
     plural="namespaces",
     schema="io.k8s.api.core.v1.Namespace",
     singular="namespace",
+    metadata_checks="mu",
     namespaced=False,
     short_names=("ns",),
     verbs=("create", "delete", "get", "list", "patch", "update", "watch"),

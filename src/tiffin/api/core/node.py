@@ -188,6 +188,7 @@ KIND = Kind(
     plural="nodes",
     schema="io.k8s.api.core.v1.Node",
     singular="node",
+    metadata_checks="mu",
     namespaced=False,
     short_names=("no",),
     subresources=(

@@ -203,6 +203,7 @@ KIND = Kind(
     plural="persistentvolumes",
     schema="io.k8s.api.core.v1.PersistentVolume",
     singular="persistentvolume",
+    metadata_checks="mm",
     returns_deleted=True,
     namespaced=False,
     short_names=("pv",),

@@ -231,6 +231,7 @@ KIND = Kind(
     plural="persistentvolumeclaims",
     schema="io.k8s.api.core.v1.PersistentVolumeClaim",
     singular="persistentvolumeclaim",
+    metadata_checks="mu",
     returns_deleted=True,
     short_names=("pvc",),
     subresources=(

@@ -64,6 +64,7 @@ KIND = Kind(
     plural="replicationcontrollers",
     schema="io.k8s.api.core.v1.ReplicationController",
     singular="replicationcontroller",
+    metadata_checks="mu",
     short_names=("rc",),
     categories=("all",),
     subresources=(

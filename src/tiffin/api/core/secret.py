@@ -109,6 +109,7 @@ KIND = Kind(
     plural="secrets",
     schema="io.k8s.api.core.v1.Secret",
     singular="secret",
+    metadata_checks="um",
     default=default,
     validate=validate,
     validate_update=validate_update,

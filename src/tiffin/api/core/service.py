@@ -160,6 +160,7 @@ KIND = Kind(
     plural="services",
     schema="io.k8s.api.core.v1.Service",
     singular="service",
+    metadata_checks="um",
     returns_deleted=True,
     short_names=("svc",),
     categories=("all",),

@@ -34,6 +34,7 @@ KIND = Kind(
     plural="serviceaccounts",
     schema="io.k8s.api.core.v1.ServiceAccount",
     singular="serviceaccount",
+    metadata_checks="um",
     returns_deleted=True,
     short_names=("sa",),
     subresources=(Subresource("token", verbs=("create",), body=("authentication.k8s.io", "v1", "TokenRequest")),),

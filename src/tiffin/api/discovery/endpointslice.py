@@ -148,6 +148,7 @@ KIND = Kind(
     plural="endpointslices",
     schema="io.k8s.api.discovery.v1.EndpointSlice",
     singular="endpointslice",
+    metadata_checks="m",
     default=default,
     prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,

@@ -185,6 +185,7 @@ KIND = Kind(
     plural="flowschemas",
     schema="io.k8s.api.flowcontrol.v1.FlowSchema",
     singular="flowschema",
+    metadata_checks="m",
     namespaced=False,
     subresources=(
         Subresource("status", updates_object=True, prepare=keeps_all_but_status, validate=validate_status, resets=(("spec",), ("metadata",))),

@@ -137,6 +137,7 @@ KIND = Kind(
     plural="prioritylevelconfigurations",
     schema="io.k8s.api.flowcontrol.v1.PriorityLevelConfiguration",
     singular="prioritylevelconfiguration",
+    metadata_checks="m",
     namespaced=False,
     subresources=(
         Subresource("status", updates_object=True, prepare=keeps_all_but_status, validate=validate_status, resets=(("spec",), ("metadata",))),

@@ -11,7 +11,7 @@ from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import creates_with_status, updates_spec, updates_status
 from tiffin.machinery import names
-from tiffin.machinery.field import FieldError, invalid, not_supported, required
+from tiffin.machinery.field import FieldError, invalid, not_supported, quoted, required
 from tiffin.machinery.object import Object, annotations_of, dig
 from tiffin.machinery.table import NONE, age, cut, name
 
@@ -143,6 +143,12 @@ def validate_status(new: Object, old: Object, context: Context) -> list[FieldErr
     return errors
 
 
+def warnings(new: Object, old: Object | None) -> list[str]:
+    if old is not None or CLASS_ANNOTATION not in annotations_of(new) or dig(new, "spec", "ingressClassName") is not None:
+        return []
+    return [f"annotation {quoted(CLASS_ANNOTATION)} is deprecated, please use 'spec.ingressClassName' instead"]
+
+
 def hosts_text(obj: Object) -> str:
     """The hosts of the rules; one without any matches every host."""
     hosts = [rule["host"] for rule in dig(obj, "spec", "rules", default=[]) if rule.get("host")]
@@ -163,6 +169,7 @@ KIND = Kind(
     plural="ingresses",
     schema="io.k8s.api.networking.v1.Ingress",
     singular="ingress",
+    metadata_checks="um",
     short_names=("ing",),
     subresources=(
         Subresource("status", updates_object=True, prepare=updates_status(), validate=validate_status),
@@ -172,6 +179,7 @@ KIND = Kind(
     prepare_for_update=updates_spec(),
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
     columns=(NAME, Column("Class"), Column("Hosts"), Column("Address"), Column("Ports"), AGE),
     row=row,
 )

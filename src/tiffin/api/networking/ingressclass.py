@@ -67,6 +67,7 @@ KIND = Kind(
     plural="ingressclasses",
     schema="io.k8s.api.networking.v1.IngressClass",
     singular="ingressclass",
+    metadata_checks="um",
     namespaced=False,
     default=default,
     prepare_for_create=start_generation,

@@ -30,11 +30,11 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    reference = dig(new, "spec", "parentRef")
+    errors, reference = validate(new, context), dig(new, "spec", "parentRef")
     if reference == dig(old, "spec", "parentRef"):
-        return []
-    shown = {key.capitalize(): (reference or {}).get(key, "") for key in ("group", "resource", "namespace", "name")}
-    return [invalid("spec.parentRef", shown, "field is immutable")]
+        return errors
+    shown = reference and {key.capitalize(): reference.get(key, "") for key in ("group", "resource", "namespace", "name")}
+    return [*errors, invalid("spec.parentRef", shown, "field is immutable")]
 
 
 def validate_name(name: str, prefix: bool) -> list[str]:
@@ -64,6 +64,7 @@ KIND = Kind(
     plural="ipaddresses",
     schema="io.k8s.api.networking.v1.IPAddress",
     singular="ipaddress",
+    metadata_checks="mu",
     namespaced=False,
     short_names=("ip",),
     validate=validate,

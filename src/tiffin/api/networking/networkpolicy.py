@@ -4,7 +4,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from tiffin.api.checks import cidr, one_of, parse_cidr, port_number_or_name
+from tiffin.api.checks import cidr, cidr_warnings, one_of, parse_cidr, port_number_or_name
 from tiffin.api.kind import Column, Context, Kind
 from tiffin.api.printing import AGE, NAME, selector_text
 from tiffin.api.strategy import start_generation, updates_spec
@@ -110,6 +110,19 @@ def validate_update(new: Object, old: Object, context: Context) -> list[FieldErr
     return _errors(new, _networks(old))
 
 
+def warnings(new: Object, old: Object | None) -> list[str]:
+    found: list[str] = []
+    for direction, peers in _PEERS.items():
+        for index, rule in enumerate(dig(new, "spec", direction, default=[])):
+            for at, peer in enumerate(rule.get(peers) or ()):
+                block, path = peer.get("ipBlock"), f"spec.{direction}[{index}].{peers}[{at}].ipBlock"
+                if block is not None:
+                    found += cidr_warnings(block.get("cidr") or "", f"{path}.cidr")
+                    for part, value in enumerate(block.get("except") or ()):
+                        found += cidr_warnings(value, f"{path}.except[{part}]")
+    return found
+
+
 def row(obj: Object, now: datetime) -> list[Any]:
     return [name(obj), selector_text(dig(obj, "spec", "podSelector")), age(obj, now)]
 
@@ -127,6 +140,7 @@ KIND = Kind(
     prepare_for_update=updates_spec(status=False),
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
     columns=(NAME, Column("Pod-Selector"), AGE),
     row=row,
 )

@@ -34,13 +34,14 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
+    errors = validate(new, context)
     after, before = dig(new, "spec", "cidrs", default=[]), dig(old, "spec", "cidrs", default=[])
     if len(after) == 2 and len(before) == 1:  # a second family may be added
         kept = [] if after[0] == before[0] else [invalid("spec.cidrs[0]", after[0], "field is immutable")]
-        return kept + validate(new, context)
+        return errors + kept + errors
     if len(after) != len(before):
-        return [invalid("spec.cidrs", after, "field is immutable")]
-    return [invalid(f"spec.cidrs[{i}]", value, "field is immutable") for i, value in enumerate(after) if value != before[i]]
+        return [*errors, invalid("spec.cidrs", after, "field is immutable")]
+    return errors + [invalid(f"spec.cidrs[{i}]", value, "field is immutable") for i, value in enumerate(after) if value != before[i]]
 
 
 def row(obj: Object, now: datetime) -> list[Any]:
@@ -54,6 +55,7 @@ KIND = Kind(
     plural="servicecidrs",
     schema="io.k8s.api.networking.v1.ServiceCIDR",
     singular="servicecidr",
+    metadata_checks="mu",
     namespaced=False,
     subresources=(
         Subresource("status", updates_object=True, prepare=updates_status()),

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from tiffin.api.checks import immutable, named
+from tiffin.api.core.podspec.nodelabels import DEPRECATED
 from tiffin.api.core.podspec.requirements import validate_requirements
 from tiffin.api.core.podspec.scheduling import validate_tolerations
 from tiffin.api.kind import Column, Context, Kind
@@ -28,7 +29,12 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    return immutable(new.get("handler"), old.get("handler"), "handler")
+    return validate(new, context) + immutable(new.get("handler"), old.get("handler"), "handler")
+
+
+def warnings(new: Object, old: Object | None) -> list[str]:
+    selected = sorted(dig(new, "scheduling", "nodeSelector", default={}))
+    return [f"scheduling.nodeSelector: {DEPRECATED[label]}" for label in selected if label in DEPRECATED]
 
 
 def row(obj: Object, now: datetime) -> list[Any]:
@@ -42,10 +48,13 @@ KIND = Kind(
     plural="runtimeclasses",
     schema="io.k8s.api.node.v1.RuntimeClass",
     singular="runtimeclass",
+    any_finalizers=True,
+    metadata_checks="mu",
     namespaced=False,
     unconditional_update=False,
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
     columns=(NAME, Column("Handler"), AGE),
     row=row,
 )

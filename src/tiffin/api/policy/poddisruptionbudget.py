@@ -67,6 +67,8 @@ KIND = Kind(
     plural="poddisruptionbudgets",
     schema="io.k8s.api.policy.v1.PodDisruptionBudget",
     singular="poddisruptionbudget",
+    any_finalizers=True,
+    metadata_checks="",
     short_names=("pdb",),
     subresources=(
         Subresource("status", updates_object=True, prepare=updates_status(), validate=validate_status),

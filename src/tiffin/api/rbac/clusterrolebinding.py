@@ -13,7 +13,8 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    return validate(new, context) + role_change_errors(new, old)
+    """Kubernetes looks at the subjects of an update twice."""
+    return validate(new, context) * 2 + role_change_errors(new, old)
 
 
 KIND = Kind(
@@ -23,6 +24,7 @@ KIND = Kind(
     plural="clusterrolebindings",
     schema="io.k8s.api.rbac.v1.ClusterRoleBinding",
     singular="clusterrolebinding",
+    metadata_checks="mmu",
     namespaced=False,
     create_on_update=True,
     default=default_binding,

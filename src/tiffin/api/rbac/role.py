@@ -18,7 +18,8 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    return validate(new, context)
+    """Kubernetes looks at the rules of an update twice."""
+    return validate(new, context) * 2
 
 
 KIND = Kind(
@@ -28,6 +29,7 @@ KIND = Kind(
     plural="roles",
     schema="io.k8s.api.rbac.v1.Role",
     singular="role",
+    metadata_checks="mmu",
     create_on_update=True,
     default=default,
     validate=validate,

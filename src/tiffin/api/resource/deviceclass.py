@@ -41,6 +41,7 @@ KIND = Kind(
     plural="deviceclasses",
     schema="io.k8s.api.resource.v1.DeviceClass",
     singular="deviceclass",
+    metadata_checks="mu",
     returns_deleted=True,
     namespaced=False,
     prepare_for_create=start_generation,

@@ -66,6 +66,7 @@ KIND = Kind(
     plural="resourceclaims",
     schema="io.k8s.api.resource.v1.ResourceClaim",
     singular="resourceclaim",
+    metadata_checks="mu",
     returns_deleted=True,
     subresources=(
         Subresource("status", updates_object=True, prepare=prepare_status, validate=validate_status),

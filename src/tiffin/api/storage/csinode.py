@@ -50,7 +50,8 @@ def _driver_errors(driver: dict[str, Any], path: str, again: bool) -> list[Field
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    errors = validate(new, context)
+    """Kubernetes looks at the drivers of an update twice."""
+    errors = validate(new, context) * 2
     before = {driver.get("name"): driver for driver in dig(old, "spec", "drivers", default=[])}
     for driver in dig(new, "spec", "drivers", default=[]):
         known = before.get(driver.get("name"))
@@ -78,6 +79,7 @@ KIND = Kind(
     plural="csinodes",
     schema="io.k8s.api.storage.v1.CSINode",
     singular="csinode",
+    metadata_checks="mm",
     returns_deleted=True,
     namespaced=False,
     unconditional_update=False,

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from tiffin.api.checks import named
+from tiffin.api.core.podspec.nodelabels import selector_warnings
 from tiffin.api.kind import Context, Kind
 from tiffin.api.printing import NAME_AND_CREATED, name_and_created
 from tiffin.machinery import names, quantity
@@ -19,10 +20,14 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    return [
+    return validate(new, context) + [
         invalid(field, new.get(field), "field is immutable")
         for field in ("nodeTopology", "storageClassName") if new.get(field) != old.get(field)
     ]
+
+
+def warnings(new: Object, old: Object | None) -> list[str]:
+    return selector_warnings(new.get("nodeTopology"), "nodeTopology")
 
 
 KIND = Kind(
@@ -32,9 +37,11 @@ KIND = Kind(
     plural="csistoragecapacities",
     schema="io.k8s.api.storage.v1.CSIStorageCapacity",
     singular="csistoragecapacity",
+    metadata_checks="mu",
     unconditional_update=False,
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
     columns=NAME_AND_CREATED,
     row=name_and_created,
 )

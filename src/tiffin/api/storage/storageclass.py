@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from tiffin.api.checks import immutable, named, needed, one_of
+from tiffin.api.core.podspec.nodelabels import DEPRECATED
 from tiffin.api.kind import Column, Context, Kind
 from tiffin.api.printing import AGE, NAME
 from tiffin.machinery import names
@@ -72,10 +73,20 @@ def _topology_errors(expression: dict[str, Any], path: str) -> list[FieldError]:
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    errors: list[FieldError] = []
+    errors = validate(new, context)
     for field in _FIXED:
         errors += immutable(new.get(field), old.get(field), field)
     return errors
+
+
+def warnings(new: Object, old: Object | None) -> list[str]:
+    found = []
+    for index, term in enumerate(new.get("allowedTopologies") or ()):
+        for at, expression in enumerate(term.get("matchLabelExpressions") or ()):
+            key = expression.get("key")
+            if key in DEPRECATED:
+                found.append(f"allowedTopologies[{index}].matchLabelExpressions[{at}].key: {key} is {DEPRECATED[key]}")
+    return found
 
 
 def row(obj: Object, now: datetime) -> list[Any]:
@@ -93,12 +104,14 @@ KIND = Kind(
     plural="storageclasses",
     schema="io.k8s.api.storage.v1.StorageClass",
     singular="storageclass",
+    metadata_checks="mu",
     returns_deleted=True,
     namespaced=False,
     short_names=("sc",),
     default=default,
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
     columns=(
         NAME, Column("Provisioner"), Column("ReclaimPolicy"), Column("VolumeBindingMode"), Column("AllowVolumeExpansion"), AGE,
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from tiffin.api.checks import named
+from tiffin.api.checks import named, needed
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.resource.identifiers import driver_errors
@@ -25,8 +25,15 @@ def default(obj: Object) -> None:
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
     spec = obj.get("spec") or {}
-    source = spec.get("source") or {}
-    errors = driver_errors(spec.get("attacher"), "spec.attacher")
+    volume = dig(spec, "source", "persistentVolumeName")
+    errors = driver_errors(spec.get("attacher"), "spec.attacher") + _object_errors(obj)
+    return errors + (named(volume, "spec.source.persistentVolumeName", names.is_dns1123_subdomain) if volume is not None else [])
+
+
+def _object_errors(obj: Object) -> list[FieldError]:
+    """What is looked at in updates, too."""
+    spec = obj.get("spec") or {}
+    source, errors = spec.get("source") or {}, list[FieldError]()
     inline, volume = source.get("inlineVolumeSpec"), source.get("persistentVolumeName")
     if inline is None and volume is None:
         errors.append(required("spec.source", _EXACTLY_ONE))
@@ -34,8 +41,8 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
         errors.append(forbidden("spec.source", _EXACTLY_ONE))
     elif volume == "":
         errors.append(required("spec.source.persistentVolumeName", "must specify non empty persistentVolumeName"))
-    errors += named(spec.get("nodeName"), "spec.nodeName", names.is_dns1123_subdomain) + status_errors(obj.get("status") or {}, "status")
-    return errors + (named(volume, "spec.source.persistentVolumeName", names.is_dns1123_subdomain) if volume is not None else [])
+    errors += named(spec.get("nodeName"), "spec.nodeName", names.is_dns1123_subdomain)
+    return errors + status_errors(obj.get("status") or {}, "status")
 
 
 def status_errors(status: dict[str, Any], path: str) -> list[FieldError]:
@@ -55,8 +62,9 @@ def validate_status(new: Object, old: Object, context: Context) -> list[FieldErr
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    errors = validate(new, context)
+    """Kubernetes looks at the object of an update twice."""
     spec = new.get("spec") or {}
+    errors = (needed(spec.get("attacher"), "spec.attacher") + _object_errors(new)) * 2
     if spec != (old.get("spec") or {}):
         source = {"PersistentVolumeName": dig(spec, "source", "persistentVolumeName"), "InlineVolumeSpec": dig(spec, "source", "inlineVolumeSpec")}
         shown = {"Attacher": spec.get("attacher", ""), "Source": source, "NodeName": spec.get("nodeName", "")}
@@ -77,6 +85,7 @@ KIND = Kind(
     plural="volumeattachments",
     schema="io.k8s.api.storage.v1.VolumeAttachment",
     singular="volumeattachment",
+    metadata_checks="mm",
     returns_deleted=True,
     namespaced=False,
     subresources=(

@@ -21,7 +21,7 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
-    errors = immutable(new.get("driverName"), old.get("driverName"), "driverName")
+    errors = validate(new, context) + immutable(new.get("driverName"), old.get("driverName"), "driverName")
     return errors + immutable(new.get("parameters"), old.get("parameters"), "parameters")
 
 
@@ -36,6 +36,7 @@ KIND = Kind(
     plural="volumeattributesclasses",
     schema="io.k8s.api.storage.v1.VolumeAttributesClass",
     singular="volumeattributesclass",
+    metadata_checks="mu",
     returns_deleted=True,
     namespaced=False,
     short_names=("vac",),

@@ -17,6 +17,13 @@ DEPRECATED = {
 }
 
 
+def selector_warnings(selector: dict[str, Any] | None, path: str) -> list[str]:
+    """Warnings about a LabelSelector of nodes."""
+    selector = selector or {}
+    labels = [f"{path}.matchLabels.{key}: {DEPRECATED[key]}" for key in sorted(selector.get("matchLabels") or {}) if key in DEPRECATED]
+    return node_term_warnings(selector, path, check_values=False) + labels
+
+
 def node_term_warnings(term: dict[str, Any], path: str, *, check_values: bool) -> list[str]:
     """Warnings about a NodeSelectorTerm. Values are refused where they decide; where they are preferences they may be checked here."""
     found = []
