@@ -335,3 +335,14 @@ async def test_metadata_is_looked_at_as_often_as_its_kind_does(api: InProcess, p
     assert [cause["field"] for cause in answer.object["details"]["causes"]] == ["metadata.labels"] * times
     answer = await api.patch(f"{path}/x", {"metadata": {"finalizers": ["short"]}}, type=MERGE)
     assert answer.status == (200 if any_finalizer else 422), answer.text
+
+
+@pytest.mark.parametrize(("patch", "message"), [
+    ("null", ""), ("[]", ""), ("[1]", "json: cannot unmarshal number into Go value of type jsonpatch.Operation"),
+    ('"x"', "json: cannot unmarshal string into Go value of type jsonpatch.Patch"),
+    ("{", "unexpected end of JSON input"), ("[null]", "the server rejected our request due to an error in our request"),
+])
+async def test_json_patches_that_are_none(api: InProcess, patch: str, message: str) -> None:
+    await api.made(MAPS, config_map())
+    answer = await api.patch(f"{MAPS}/x", patch.encode(), type=JSON_PATCH)
+    assert (answer.message if message else answer.status) == (message or 200), answer.text

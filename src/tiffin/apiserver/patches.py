@@ -18,6 +18,7 @@ from tiffin.client.client import PatchType
 from tiffin.machinery import errors
 from tiffin.machinery.decode import DecodeError, Problem, parse_json, parse_yaml, strict_error
 from tiffin.machinery.field import invalid
+from tiffin.machinery.jsonerror import complaint
 from tiffin.machinery.jsonpatch import apply_json_patch
 from tiffin.machinery.managedfields import check_fields
 from tiffin.machinery.mergepatch import apply_merge_patch
@@ -78,10 +79,17 @@ def _apply(kind: PatchType, base: Object, patch: Any, served: Served) -> Object:
 def _parse(context: RequestContext, kind: PatchType, body: bytes) -> tuple[Any, list[Problem]]:
     try:
         if kind is PatchType.JSON:
-            return orjson.loads(body), []
+            return _json_patch(body), []
         return parse_json(body, context.field_validation != "Ignore")
-    except (DecodeError, orjson.JSONDecodeError) as error:
+    except DecodeError as error:
         raise errors.bad_request(f"error decoding patch: {error}") from None
+
+
+def _json_patch(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise errors.bad_request(complaint(body.decode(errors="replace")) or str(error)) from None
 
 
 def _decode(served: Served, result: Object, body: bytes) -> list[Problem]:

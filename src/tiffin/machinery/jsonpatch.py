@@ -25,15 +25,27 @@ MOST_COPIED = 3 * 1024 * 1024
 _index = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII).fullmatch
 
 
+def _called(value: Any) -> str:
+    """What Go's decoder calls a JSON value."""
+    if isinstance(value, bool):
+        return "bool"
+    return "object" if isinstance(value, dict) else "array" if isinstance(value, list) else "string" if isinstance(value, str) else "number"
+
+
 def apply_json_patch(obj: Object, patch: Any) -> Object:
     """The patched object; PatchError if the patch is malformed, does not fit the object, or asks for too much."""
-    if not isinstance(patch, list) or not all(isinstance(operation, dict) for operation in patch):
-        raise PatchError(Fault.MALFORMED, "json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+    if patch is None:
+        return obj
+    if not isinstance(patch, list):
+        raise PatchError(Fault.MALFORMED, f"json: cannot unmarshal {_called(patch)} into Go value of type jsonpatch.Patch")
+    for operation in patch:
+        if operation is not None and not isinstance(operation, dict):
+            raise PatchError(Fault.MALFORMED, f"json: cannot unmarshal {_called(operation)} into Go value of type jsonpatch.Operation")
     if len(patch) > MOST_OPERATIONS:
         raise PatchError(Fault.TOO_LARGE, f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {len(patch)}")
     document = _Document(obj)
     for operation in patch:
-        document.perform(operation)
+        document.perform(operation or {})
     if too_deep(document.root):
         raise PatchError(Fault.INAPPLICABLE, "exceeded max depth")
     return document.root
