@@ -109,6 +109,26 @@ def test_violations(rules: Object, asked: Object, expected: list[str]) -> None:
     assert told(policy(**rules), asked) == expected
 
 
+@pytest.mark.parametrize("field", ["initContainers", "containers", "ephemeralContainers"])
+@pytest.mark.parametrize(("rules", "container", "spec"), [
+    ({"privileged": False}, context(privileged=True), {}),
+    ({"hostPorts": []}, {"ports": [{"hostPort": 80}]}, {}),
+    ({"allowedCapabilities": []}, context(capabilities={"add": ["NET_ADMIN"]}), {}),
+    ({"allowPrivilegeEscalation": False}, context(allowPrivilegeEscalation=True), {}),
+    ({"readOnlyRootFilesystem": True}, context(readOnlyRootFilesystem=False), {}),
+    ({"runAsUser": {"rule": "MustRunAsNonRoot"}}, context(runAsUser=0), {}),
+    ({"runAsUser": MUST}, context(runAsUser=0), {}),
+    ({}, context(procMount="Unmasked"), {}),
+    ({"allowedHostPaths": [{"pathPrefix": "/foo", "readOnly": True}]}, {"volumeMounts": [{"name": "h", "mountPath": "/a"}]},
+     {"volumes": [{"name": "h", "hostPath": {"path": "/foo"}}]}),
+])  # fmt: skip
+def test_attack_16_no_kind_of_container_gets_around_a_policy(rules: Object, container: Object, spec: Object, field: str) -> None:
+    asked = pod(**spec)
+    asked["spec"][field] = [*(asked["spec"]["containers"] if field == "containers" else ()), {"name": "other", "image": "i", **container}]
+    found = told(policy(**rules), asked)
+    assert any(f"spec.{field}[" in each for each in found)
+
+
 SECCOMP, APPARMOR = "seccomp.security.alpha.kubernetes.io", "apparmor.security.beta.kubernetes.io"
 
 

@@ -59,7 +59,7 @@ def _is_below(path: str, prefix: str) -> bool:
 
 
 def _mounts(pod: Spec) -> Iterator[tuple[str, Spec]]:
-    for field in ("initContainers", "containers"):
+    for field in ("initContainers", "containers", "ephemeralContainers"):
         for i, container in enumerate(pod.get(field) or ()):
             for j, mount in enumerate(container.get("volumeMounts") or ()):
                 yield f"spec.{field}[{i}].volumeMounts[{j}]", mount
