@@ -53,22 +53,22 @@ def hmac_token() -> str:
     return f"{head}.{encode(hmac.digest(public_pem(KEY), head.encode(), hashlib.sha256))}"
 
 
-@pytest.mark.parametrize(
-    "token",
-    [
-        "",
-        "a.b",
-        "a.b.c",
-        "....",
-        forged({"alg": "none"}, b""),
-        forged({"alg": "ES256", "kid": KEY.public.kid}, b""),
-        forged({"alg": "ES256", "kid": KEY.public.kid}, bytes(64)),
-        forged({"alg": "ES256", "kid": KEY.public.kid, "crit": ["x"]}, bytes(64)),
-        hmac_token(),
-        OTHER.sign({}),
-        "x" * 20000 + ".y.z",
-    ],
-)
+FORGERIES = [
+    "",
+    "a.b",
+    "a.b.c",
+    "....",
+    forged({"alg": "none"}, b""),
+    forged({"alg": "ES256", "kid": KEY.public.kid}, b""),
+    forged({"alg": "ES256", "kid": KEY.public.kid}, bytes(64)),
+    forged({"alg": "ES256", "kid": KEY.public.kid, "crit": ["x"]}, bytes(64)),
+    hmac_token(),
+    OTHER.sign({}),
+    "x" * 20000 + ".y.z",
+]
+
+
+@pytest.mark.parametrize("token", FORGERIES, ids=map(str, range(len(FORGERIES))))
 def test_forgeries(token: str) -> None:
     with pytest.raises(InvalidToken):
         verify(token, [KEY.public])
