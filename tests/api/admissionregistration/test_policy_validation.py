@@ -78,3 +78,10 @@ def test_variables_see_those_before_them() -> None:
     assert errors(variables=[{"name": "a", "expression": "variables.b"}, {"name": "b", "expression": "1"}]) == [
         f'spec.variables[0].expression: Invalid value: "variables.b": {words}']
     assert errors(variables=[{"name": "b", "expression": "1"}, {"name": "a", "expression": "variables.b"}]) == []
+
+
+def test_a_status() -> None:
+    warnings = [{"warning": "w", "fieldRef": "spec.x"}, {"warning": "", "fieldRef": " "}]
+    made = {"status": {"typeChecking": {"expressionWarnings": warnings}, "conditions": None}}
+    path = "status.typeChecking.expressionWarnings[1]"
+    assert [str(error) for error in vap.validate_status(made, {}, CONTEXT)] == [f"{path}.warning: Required value", f"{path}.fieldRef: Required value"]

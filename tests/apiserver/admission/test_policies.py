@@ -8,6 +8,7 @@ import pytest
 
 from tests.apiserver.hook_server import hook_server, reviewed
 from tests.apiserver.inprocess import NOBODY, Answer, InProcess
+from tiffin.machinery.cel import Budget
 from tiffin.machinery.object import Object
 from tiffin.net.pki import Pki
 
@@ -286,3 +287,31 @@ async def test_match_conditions_of_webhooks(api: InProcess, pki: Pki) -> None:
         assert (answer.status, answer.message) == (403, "configmaps \"n\" is forbidden: expression 'object.data.x == 'y'' resulted in error: no such key: data")
         await api.made(MAPS, config_map("o", x="y"))
         assert len(server.seen) == 1
+
+
+async def test_which_policies_are_met_is_told_before_anything_changes(api: InProcess) -> None:
+    """The first policy adds the label that the second asks for: too late."""
+    await policy(api, "Mutating", [applying("Object{metadata: Object.metadata{labels: {'l': 'v'}}}")], name="a")
+    await policy(api, "Mutating", [applying("Object{data: {'seen': 'yes'}}")], name="b", binding={"matchResources": {"objectSelector": {"matchLabels": {"l": "v"}}}})
+    made = await api.made(MAPS, config_map(x="1"))
+    assert made["metadata"]["labels"] == {"l": "v"} and made["data"] == {"x": "1"}
+
+
+async def test_what_keeps_a_mutating_policy_from_being_used(api: InProcess) -> None:
+    reference = {"paramRef": {"name": "none", "parameterNotFoundAction": "Deny"}}
+    await policy(api, "Mutating", [applying("Object{data: {'a': params.data.k}}")], paramKind={"apiVersion": "v1", "kind": "ConfigMap"}, binding=reference)
+    answer = await api.post(MAPS, config_map())
+    missing = "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"
+    assert (answer.status, answer.reason, answer.message) == (403, "Forbidden", f"policy 'p' with binding 'p-b' denied request: {missing}")
+    await policy(api, "Mutating", [applying("Object{}")], name="o", paramKind={"apiVersion": "e.com/v1", "kind": "Limit"}, binding=reference)
+    answer = await api.post(MAPS, config_map())
+    unknown = "failed to configure policy: failed to find resource referenced by paramKind: 'e.com/v1, Kind=Limit'"
+    assert answer.message == f'policy "o" denied request: {unknown}' and len(answer.object["details"]["causes"]) == 2
+
+
+async def test_a_request_that_costs_too_much_is_refused_for_that_alone(api: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tiffin.apiserver.admission.validation.Budget", lambda: Budget(10))
+    await policy(api, "Validating", [{"expression": "false", "message": "no"}, {"expression": "[1,2,3,4,5,6,7,8,9].all(a, a > 0)"}])
+    answer = await api.post(MAPS, config_map())
+    words = "validation failed due to running out of cost budget, no further validation rules will be run"
+    assert answer.message == f'configmaps "m" is forbidden: {says(words)}'

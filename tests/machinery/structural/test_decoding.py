@@ -82,7 +82,7 @@ def test_embedded_resources() -> None:
     assert unknown == ["spec.pod.metadata.odd"]
     made = structure({"type": "object", "properties": {"pod": EMBEDDED}})
     assert [str(e) for e in made.embedded_violations({"spec": {"pod": {"a": 1}}})] == ["spec.pod.apiVersion: Required value", "spec.pod.kind: Required value"]
-    assert [str(e) for e in made.embedded_violations({"spec": {"pod": {"apiVersion": "", "kind": "x_"}}})][0] == "spec.pod.apiVersion: Required value"
+    assert next(str(e) for e in made.embedded_violations({"spec": {"pod": {"apiVersion": "", "kind": "x_"}}})) == "spec.pod.apiVersion: Required value"
     found = made.embedded_violations({"spec": {"pod": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "Bad_Name", "finalizers": ["any"], "labels": {"a b": "c"}}}}})
     assert [error.field for error in found] == ["spec.pod.metadata.labels"]
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiffin.api.admissionregistration import rules
 from tiffin.api.checks import named, one_of
+from tiffin.api.conditions import condition_errors
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import OWNED_METADATA, creates_with_status, updates_spec, updates_status
@@ -88,6 +89,15 @@ def _annotation_errors(annotation: dict[str, Any], policy: str, path: str, scope
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
     return validate(new, context)
+
+
+def validate_status(new: Object, old: Object, context: Context) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for index, warning in enumerate(dig(new, "status", "typeChecking", "expressionWarnings", default=[])):
+        path = f"status.typeChecking.expressionWarnings[{index}]"
+        errors += [] if warning.get("warning") else [required(f"{path}.warning")]
+        errors += [] if (warning.get("fieldRef") or "").strip() else [required(f"{path}.fieldRef")]
+    return errors + condition_errors(dig(new, "status", "conditions"), "status.conditions")
 
 
 def row(obj: Object, now: datetime) -> list[Any]:
