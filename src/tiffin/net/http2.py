@@ -135,8 +135,11 @@ class Http2(asyncio.Protocol):
                     stream.complete()
             case StreamReset():
                 self._taken_back(event.stream_id)
-            case WindowUpdated():
+            case WindowUpdated(stream_id=0):
                 self._wake_all()
+            case WindowUpdated():
+                if stream := self._streams.get(event.stream_id or 0):
+                    stream.wake()
             case RemoteSettingsChanged():
                 self._wake_all()
                 self._hear_noise()
