@@ -101,27 +101,24 @@ class NodeAuthorizer:
             return Decision(False, "can only read resources of this type")
         if a.subresource:
             return Decision(False, "cannot read subresource")
-        if not a.namespace or not a.name:
+        if not a.namespace:
             return Decision(False, "can only read namespaced object of this type")
-        return self._related(node, a)
+        return self._related(node, a) if a.name else _NAMELESS
 
     def _get_referenced(self, node: str, a: Attributes) -> Decision:
-        if a.verb != "get" or not a.name:
-            return Decision(False, "can only get individual resources of this type")
-        if a.subresource:
-            return Decision(False, "cannot get subresource")
-        return self._related(node, a)
+        return _refusal_to_get(a) or self._related(node, a)
 
     def _claim(self, node: str, a: Attributes) -> Decision:
         if a.subresource != "status":
             return self._get_referenced(node, a)
-        if a.verb not in ("get", "update", "patch"):
+        if a.verb not in ("update", "patch"):
             return Decision(False, "can only get/update/patch this type")
-        return self._related(node, a)
+        return self._related(node, a) if a.name else _NAMELESS
 
     def _attachment(self, node: str, a: Attributes) -> Decision:
-        if a.verb != "get" or not a.name:
-            return Decision(False, "can only get individual resources of this type")
+        refusal = _refusal_to_get(a)
+        if refusal is not None:
+            return refusal
         found = self._reader.get(ATTACHMENTS, "", a.name)
         return ALLOWED if found and dig(found, "spec", "nodeName") == node else _unrelated(node)
 
@@ -159,6 +156,11 @@ class NodeAuthorizer:
             if _selected(a, "spec.nodeName") == node:
                 return ALLOWED
             return Decision(False, "can only list/watch/deletecollection resourceslices with nodeName field selector")
+        if a.verb not in ("get", "update", "patch", "delete"):
+            return Decision(False, "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, "
+                            "deletecollection")
+        if not a.name:
+            return _NAMELESS
         found = self._reader.get(Resource(a.group, a.version, a.resource), "", a.name)
         return ALLOWED if found and dig(found, "spec", "nodeName") == node else _unrelated(node)
 
@@ -183,13 +185,18 @@ class NodeAuthorizer:
         if a.subresource:
             return NO_OPINION
         if a.verb == "get":
-            pod = self._reader.get(PODS, a.namespace, a.name)
-            return ALLOWED if pod and dig(pod, "spec", "nodeName") == node else _unrelated(node)
+            return self._own_pod(node, a) if a.name else _NAMELESS
         if a.verb in ("list", "watch"):
             if _selected(a, "spec.nodeName") == node:
                 return ALLOWED
+            if a.name:
+                return self._own_pod(node, a)
             return Decision(False, "can only list/watch pods with spec.nodeName field selector")
         return NO_OPINION
+
+    def _own_pod(self, node: str, a: Attributes) -> Decision:
+        pod = self._reader.get(PODS, a.namespace, a.name)
+        return ALLOWED if pod and dig(pod, "spec", "nodeName") == node else _unrelated(node)
 
     def _related(self, node: str, a: Attributes) -> Decision:
         """Allowed if a pod of the node refers to the object; the pod that did so last is asked first."""
@@ -299,6 +306,18 @@ def _selected(a: Attributes, field: str) -> str:
         if found and name.strip() == field:
             return value.removeprefix("=").strip()
     return ""
+
+
+_NAMELESS = Decision(False, "No Object name found")
+
+
+def _refusal_to_get(a: Attributes) -> Decision | None:
+    """Why a request is not the GET of one object, None where it is."""
+    if a.verb != "get":
+        return Decision(False, "can only get individual resources of this type")
+    if a.subresource:
+        return Decision(False, "cannot get subresource")
+    return None if a.name else _NAMELESS
 
 
 def _unrelated(node: str) -> Decision:
