@@ -103,7 +103,7 @@ def test_pod_security_policies_need_the_old_versions(tmp_path: Path) -> None:
 
 
 def test_pod_security_policies_decide(tmp_path: Path) -> None:
-    flags = ("--nodes", "0", "--simulated", "1", "--store", "memory", "--legacy-apis", "--enable-pod-security-policy")
+    flags = ("--nodes", "0", "--simulated", "1", "--legacy-apis", "--enable-pod-security-policy")
     with running(f"psps-{os.getpid()}", tmp_path, *flags) as cluster:
         pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, image: c, securityContext: {privileged: true}}]}\n"
         refused = cluster.kubectl("create", "-f", "-", input=pod, check=False)
@@ -111,3 +111,7 @@ def test_pod_security_policies_decide(tmp_path: Path) -> None:
         cluster.kubectl("apply", "-f", "-", input=manifest("policy-privileged"))
         assert "created" in cluster.kubectl("create", "-f", "-", input=pod).stdout
         assert cluster.jsonpath("pod a", r"{.metadata.annotations.kubernetes\.io/psp}") == "policy-privileged"
+        cluster.up("--no-legacy-apis")  # and with them the policies
+        assert "NotFound" in cluster.kubectl("get", "--raw", "/apis/policy/v1beta1", check=False).stderr
+        assert "created" in cluster.kubectl("create", "-f", "-", input=pod.replace("name: a", "name: b")).stdout
+        assert cluster.jsonpath("pod b", "{.metadata.annotations}") == ""

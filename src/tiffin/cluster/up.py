@@ -117,6 +117,8 @@ def settle(layout: Layout, options: Options) -> ClusterState:
     if state.store != before.store and layout.state_file.exists():
         what = f"the cluster keeps its objects in {before.store}, and they cannot be moved to {state.store}"
         _refuse([Problem(what, f"tiffin down --purge --name {layout.name}    # throws its objects away")])
+    if options.legacy_apis is False and options.pod_security_policy is None:
+        state = replace(state, pod_security_policy=False)
     if state.pod_security_policy and not state.legacy_apis:
         _refuse([Problem("PodSecurityPolicies are served with the retired APIs only", "tiffin up --legacy-apis --enable-pod-security-policy")])
     return checked(layout, state, ours=daemons.server(layout).pid() is not None and before.port == state.port)
