@@ -346,3 +346,11 @@ async def test_json_patches_that_are_none(api: InProcess, patch: str, message: s
     await api.made(MAPS, config_map())
     answer = await api.patch(f"{MAPS}/x", patch.encode(), type=JSON_PATCH)
     assert (answer.message if message else answer.status) == (message or 200), answer.text
+
+
+@pytest.mark.parametrize(("query", "orphan"), [
+    ("orphanDependents=", True), ("orphanDependents=perhaps", True), ("orphanDependents=FALSE", False), ("orphanDependents=0", False), ("", False)])
+async def test_booleans_of_options(api: InProcess, query: str, orphan: bool) -> None:
+    await api.made(MAPS, config_map())
+    answer = await api.delete(f"{MAPS}/x?dryRun=All&{query}")
+    assert (answer.object["metadata"].get("finalizers") == ["orphan"]) is orphan

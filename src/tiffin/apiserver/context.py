@@ -20,7 +20,7 @@ SPECIAL_VERBS = {"proxy": "proxy"}
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 NO_RESOURCE = Resource("", "", "")
 _NO_NAME = re.compile(r"[/%\x00-\x1f\x7f]").search
-BOOLEAN_FALSE = ("0", "false", "False", "FALSE", "f", "F")
+BOOLEAN_TRUE = ("1", "t", "T", "true", "True", "TRUE")
 
 
 @dataclass(slots=True)
@@ -61,9 +61,9 @@ class Query:
         return found[0] if found else ""
 
     def flag(self, name: str) -> bool:
-        """A boolean: what cannot be read counts as true, as in Kubernetes."""
+        """A boolean option: only `false` and `0` are false, even nothing counts as true, as in Kubernetes."""
         found = self.values.get(name)
-        return found is not None and found[0] not in BOOLEAN_FALSE and (found[0] != "" or name == "watch")
+        return found is not None and found[0] != "0" and found[0].lower() != "false"
 
     def number(self, name: str) -> int | None:
         """A 64-bit integer; raises 400 in the words of Go's strconv."""

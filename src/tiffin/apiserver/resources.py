@@ -13,7 +13,7 @@ import orjson
 from tiffin.api.kind import Subresource
 from tiffin.apiserver import bodies, patches
 from tiffin.apiserver.connecting import CONNECTING, connect_options
-from tiffin.apiserver.context import RequestContext, RequestInfo
+from tiffin.apiserver.context import BOOLEAN_TRUE, RequestContext, RequestInfo
 from tiffin.apiserver.deletion import DeleteOptions
 from tiffin.apiserver.health import PAGE_NOT_FOUND, text
 from tiffin.apiserver.negotiate import COLLECTION, LISTED, Form, check_shape, negotiate
@@ -31,6 +31,8 @@ from tiffin.machinery.object import Object
 from tiffin.machinery.timestamps import format_time
 from tiffin.net.http import Request, Response
 
+READ_BY_PEOPLE = ("curl", "Wget", "Mozilla/5.0")
+"""Clients who are answered with line breaks unless they say otherwise."""
 VirtualHandler = Callable[[RequestContext, Served, Object], Awaitable[Object]]
 """Answers the create of a resource that is not stored."""
 SubresourceHandler = Callable[[RequestContext, Served, Subresource, Request], Awaitable[Response]]
@@ -108,7 +110,9 @@ class Resources:
     def _form(self, context: RequestContext, served: Served) -> Form:
         produced = "" if served.custom else COLLECTION if context.info.verb in ("list", "watch") else LISTED
         form = negotiate(context.headers.get("accept", ""), served.custom or served.owns_as_stored, produced)  # which have no protobuf form
-        return form._replace(pretty=True) if context.query.flag("pretty") else form
+        asked = context.query.text("pretty")
+        pretty = asked in BOOLEAN_TRUE if asked else context.headers.get("user-agent", "").startswith(READ_BY_PEOPLE)
+        return form._replace(pretty=True) if pretty else form
 
     def _get(self, context: RequestContext, served: Served, request: Request) -> Response | Awaitable[Response]:
         return self.reads.get(context, served, self._form(context, served))
