@@ -65,14 +65,16 @@ def _common_errors(obj: Object, context: Context) -> list[FieldError]:
     return errors
 
 
+def _series_errors(series: dict[str, Any] | None) -> list[FieldError]:
+    if series is None:
+        return []
+    errors = [] if (series.get("count") or 0) >= 2 else [invalid("series.count", "", "should be at least 2")]
+    return errors if series.get("lastObservedTime") else [*errors, required("series.lastObservedTime")]
+
+
 def _strict_errors(obj: Object) -> list[FieldError]:
     errors = named(name_of(obj), "metadata.name", names.is_dns1123_subdomain)
-    series = obj.get("series")
-    if series is not None:
-        if (series.get("count") or 0) < 2:
-            errors.append(invalid("series.count", "", "should be at least 2"))
-        if not series.get("lastObservedTime"):
-            errors.append(required("series.lastObservedTime"))
+    errors += _series_errors(obj.get("series"))
     if not obj.get("eventTime"):
         errors.append(required("eventTime"))
     if obj.get("type") not in ("Normal", "Warning"):
@@ -83,6 +85,8 @@ def _strict_errors(obj: Object) -> list[FieldError]:
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
     errors = _common_errors(new, context)
     if _is_strict(context):
+        if new.get("series") != old.get("series"):
+            errors += _series_errors(new.get("series"))
         for field in _IMMUTABLE:
             errors += immutable(new.get(field), old.get(field), "reportingController" if field == "reportingComponent" else field)
     return errors

@@ -10,7 +10,7 @@ from typing import Any
 
 from tiffin.api.checks import ip_warnings
 from tiffin.api.core.persistentvolumeclaim import claim_spec_warnings
-from tiffin.api.core.podspec.annotations import APP_ARMOR, SECCOMP, SECCOMP_OF_CONTAINER
+from tiffin.api.core.podspec.annotations import APP_ARMOR, SECCOMP, SECCOMP_OF_CONTAINER, names_profiles
 from tiffin.api.core.podspec.nodelabels import DEPRECATED, node_term_warnings
 from tiffin.api.core.podspec.platform import visited
 from tiffin.api.core.podspec.sharedpaths import overlap_warnings
@@ -36,7 +36,7 @@ _VOLUMES = {
     "cephfs": "cephfs: deprecated in v1.28, non-functional in v1.31+",
     "rbd": "rbd: deprecated in v1.28, non-functional in v1.31+",
 }
-"""In the order in which they are looked at; an ephemeral volume is told of by its claim."""
+"""An ephemeral volume is told of by its claim."""
 _HOSTNAME = "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: "
 _APP_ARMOR = 'deprecated since v1.30; use the "appArmorProfile" field instead'
 _SECCOMP = 'non-functional in v1.27+; use the "seccompProfile" field instead'
@@ -72,13 +72,15 @@ def _all(spec: Spec, annotations: dict[str, str], prefix: str) -> list[str]:
     found += _fractions(spec.get("overhead"), f"{path}.overhead")
     if SECCOMP in annotations and dig(spec, "securityContext", "seccompProfile") is None:
         found.append(f"{prefix}metadata.annotations[{SECCOMP}]: {_SECCOMP}")
-    for container, at in visited(spec, path):
-        found += _of_annotations(container, spec, annotations, prefix) if annotations else []
+    containers, has_profiles = visited(spec, path), names_profiles(annotations)
+    for container, at in containers:
+        found += _of_annotations(container, spec, annotations, prefix) if has_profiles else []
         found += _of_container(container, at)
-    found += _of_ports(spec, path)
+    found += _of_ports(containers)
     if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
         found.append(f"{path}.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1")
-    found += [f"{at}.{_NULL_SELECTOR}" for term, at in _affinity_terms(spec, path) if term.get("labelSelector") is None]
+    if spec.get("affinity"):
+        found += [f"{at}.{_NULL_SELECTOR}" for term, at in _affinity_terms(spec, path) if term.get("labelSelector") is None]
     return found + [*_of_addresses(spec, path)]
 
 
@@ -117,8 +119,9 @@ def _affinity_terms(spec: Spec, path: str) -> Iterator[tuple[dict[str, Any], str
 def _of_volumes(spec: Spec, path: str) -> Iterator[str]:
     volumes = spec.get("volumes") or ()
     for index, volume in enumerate(volumes):
-        for kind, text in _VOLUMES.items():
-            if volume.get(kind) is None:
+        for kind, source in volume.items():
+            text = _VOLUMES.get(kind)
+            if source is None or text is None:
                 continue
             if text:
                 yield f"{path}.volumes[{index}].{text}"
@@ -155,7 +158,7 @@ def _of_addresses(spec: Spec, path: str) -> Iterator[str]:
 
 def _app_armor_keys(spec: Spec, annotations: dict[str, str]) -> list[str]:
     """Annotations with profiles of containers, but for those that only repeat the profile of the pod."""
-    if not annotations or dig(spec, "os", "name") == "windows":
+    if not names_profiles(annotations) or dig(spec, "os", "name") == "windows":
         return []
     repeated = dig(spec, "securityContext", "appArmorProfile") is not None
     given = [c for c, _ in visited(spec, "") if not repeated or dig(c, "securityContext", "appArmorProfile") is not None]
@@ -199,10 +202,10 @@ def _hides(variable: dict[str, Any], name: str) -> bool:
     return variable.get("valueFrom") is not None or value == reference or reference not in value
 
 
-def _of_ports(spec: Spec, path: str) -> Iterator[str]:
+def _of_ports(containers: list[tuple[dict[str, Any], str]]) -> Iterator[str]:
     """Ports that say the same twice, over all containers of the pod."""
     known: dict[tuple[Any, Any], list[tuple[str, str, int]]] = {}
-    for container, at in visited(spec, path):
+    for container, at in containers:
         for index, port in enumerate(container.get("ports") or ()):
             here, address, host = f"{at}.ports[{index}]", port.get("hostIP") or "", port.get("hostPort") or 0
             if address and not host:

@@ -20,6 +20,12 @@ SECCOMP_OF_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
 LOCALHOST = "localhost/"
 _cost = re.compile("0|-?[1-9][0-9]{0,9}").fullmatch
 _DEFAULTS = ("runtime/default", "docker/default")
+_PROFILES = (APP_ARMOR, SECCOMP, SECCOMP_OF_CONTAINER)
+
+
+def names_profiles(annotations: dict[str, str]) -> bool:
+    """Whether any of the annotations is a profile of the pod or of a container."""
+    return any(key.startswith(_PROFILES) for key in annotations)
 
 
 def validate_pod_annotations(annotations: dict[str, str], spec: dict[str, Any], path: str) -> list[FieldError]:
@@ -32,6 +38,8 @@ def validate_pod_annotations(annotations: dict[str, str], spec: dict[str, Any], 
     cost = annotations.get(DELETION_COST)
     if cost is not None and not (_cost(cost) and -(2**31) <= int(cost) < 2**31):
         errors.append(f.invalid(f"{path}[{DELETION_COST}]", cost, "must be a 32bit integer"))
+    if not names_profiles(annotations):
+        return errors
     for key in sorted(annotations):
         if key == SECCOMP or key.startswith(SECCOMP_OF_CONTAINER):
             errors += _validate_seccomp(annotations[key], f"{path}.{key}")
@@ -59,7 +67,7 @@ def _validate_app_armor(key: str, profile: str, spec: dict[str, Any], path: str)
 
 def validate_profiles_match(annotations: dict[str, str], spec: dict[str, Any], path: str) -> list[FieldError]:
     """Profiles in annotations against those in fields, of a pod that is created or a template; `path` is that of the spec."""
-    if not annotations:
+    if not names_profiles(annotations):
         return []
     context, at = spec.get("securityContext") or {}, f"{path}.securityContext"
     errors = _compare(annotations.get(SECCOMP), context.get("seccompProfile"), f"{at}.seccompProfile", "seccomp", _DEFAULTS)

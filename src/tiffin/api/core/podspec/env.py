@@ -85,7 +85,8 @@ def validate_file_volumes(container: dict[str, Any], volumes: dict[str, dict[str
     """`fileKeyRef` reads from an emptyDir volume of the pod."""
     errors: list[FieldError] = []
     for index, variable in enumerate(container.get("env") or ()):
-        name = ((variable.get("valueFrom") or {}).get("fileKeyRef") or {}).get("volumeName")
+        source = variable.get("valueFrom")
+        name = (source.get("fileKeyRef") or {}).get("volumeName") if source else None
         if not name:
             continue
         at = f"{path}.env[{index}].valueFrom.fileKeyRef.volumeName"

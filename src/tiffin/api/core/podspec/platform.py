@@ -1,7 +1,6 @@
 """Validation of what depends on the operating system: `os`, host-process pods, user namespaces."""
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from tiffin.machinery import field as f
@@ -20,11 +19,13 @@ _CONTEXT_NOT_ON_WINDOWS = (
 )
 
 
-def visited(spec: dict[str, Any], path: str) -> Iterator[tuple[dict[str, Any], str]]:
+def visited(spec: dict[str, Any], path: str) -> list[tuple[dict[str, Any], str]]:
     """Every container with its path: init, regular, ephemeral."""
-    for field in ("initContainers", "containers", "ephemeralContainers"):
-        for index, container in enumerate(spec.get(field) or ()):
-            yield container, f"{path}.{field}[{index}]"
+    return [
+        (container, f"{path}.{field}[{index}]")
+        for field in ("initContainers", "containers", "ephemeralContainers") if spec.get(field)
+        for index, container in enumerate(spec[field])
+    ]
 
 
 def validate_os(spec: dict[str, Any], path: str) -> list[FieldError]:

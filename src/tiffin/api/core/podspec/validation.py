@@ -65,7 +65,8 @@ def validate_pod_spec(spec: dict[str, Any], path: str, pod_name: str = "") -> li
     errors += _validate_classes(spec, path)
     errors += validate_os(spec, path)
     for container, at in visited(spec, path):
-        errors += validate_file_volumes(container, volumes, at)
+        if container.get("env"):
+            errors += validate_file_volumes(container, volumes, at)
     return errors
 
 
