@@ -27,7 +27,7 @@ down:
 test: test-fast test-e2e
 
 test-fast: setup-dev
-	$(PYTHON) -m pytest -m "not node" --ignore tests/e2e
+	$(PYTHON) -m pytest -m "not node" --ignore tests/e2e -n auto --dist loadfile
 
 test-e2e: setup-dev
 	$(PYTHON) -m pytest tests/e2e
