@@ -46,6 +46,8 @@ class Served:
         """No new objects are taken: the definition of the resource is being deleted."""
         self.storage = kind.group_resource
         """The store's name of the resource, the same for all versions."""
+        self.owns_as_stored = version is not None and version.owned_as_stored
+        """Whose fields are whose is noted in the stored version."""
 
     @property
     def schema(self) -> str:
@@ -110,19 +112,14 @@ class Served:
         self.version.default(obj)
         return self.version.to_stored(obj)
 
-    # whose fields are whose: some versions leave that to the stored one
-
-    @property
-    def owns_as_stored(self) -> bool:
-        return self.version is not None and self.version.owned_as_stored
-
     @cached_property
     def owner_type(self) -> Type:
         """The type by which owners of fields are noted."""
         return definition(self.kind.schema) if self.owns_as_stored else self.type
 
-    @property
+    @cached_property
     def owner_version(self) -> str:
+        """The version under which they are noted."""
         return self.kind.api_version if self.owns_as_stored else self.api_version
 
 
