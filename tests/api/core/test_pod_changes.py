@@ -94,6 +94,10 @@ def test_a_status_update_keeps_spec_and_quality_of_service():
     ({"observedGeneration": -1}, "status.observedGeneration: Invalid value: -1: must be a non-negative integer"),
     ({"qosClass": "Odd"}, 'status.qosClass: Invalid value: "Odd": field is immutable'),
     ({"resourceClaimStatuses": [{"name": "none"}]}, 'status.resourceClaimStatuses[0].name: Invalid value: "none": must match the name of an entry in'),
+    ({"containerStatuses": [{"name": "c", "user": {"linux": {"uid": -1, "gid": 0}}}]}, 'status.containerStatuses[0].user.linux.uid: Invalid value: -1: must be'),
+    ({"containerStatuses": [{"name": "c", "allocatedResourcesStatus": [{"name": "a.b/c"}]}]},
+     'status.containerStatuses[0].allocatedResourcesStatus[0].name: Invalid value: "a.b/c": must match one of the container\'s resource requests'),
+    ({"containerStatuses": [{"name": "z", "allocatedResourcesStatus": [{"name": "a.b/c"}]}]}, None),
     ({"phase": "Odd"}, None),
 ])
 def test_statuses(status, error):
@@ -125,6 +129,29 @@ def test_resize():
     assert found[0] == 'spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing'
     found, _ = errors(old, sets("spec", "containers", 0, "resources", "requests", value={"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1"}), "resize")
     assert found == ["spec: Forbidden: only cpu and memory resources are mutable"]
+
+
+AMOUNTS = {"requests": {"cpu": "100m"}, "limits": {"cpu": "1"}}
+
+
+@pytest.mark.parametrize("spec, path, value, error", [
+    ({}, ("spec", "containers"), [], "spec.containers: Required value"),
+    ({}, ("spec", "containers", 0, "resources"), {"requests": {"cpu": "100m"}},
+     "spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed"),
+    ({"os": {"name": "windows"}}, ("spec", "containers", 0, "resources"), AMOUNTS, ": Forbidden: windows pods cannot be resized"),
+    ({}, ("metadata", "annotations"), {"a": "b"}, None),
+])
+def test_resizes_that_are_refused(spec, path, value, error):
+    old = stored(**({"containers": [{"name": "c", "image": "a", "resources": AMOUNTS}]} | spec))
+    found, _ = errors(old, sets(*path, value=value), "resize")
+    assert found[0].startswith(error) if error else found == []
+
+
+def test_a_node_that_cannot_resize():
+    running = {"containerStatuses": [{"name": "c", "state": {"running": {}}}]}
+    old = stored(running, containers=[{"name": "c", "image": "a", "resources": AMOUNTS}])
+    found, _ = errors(old, sets("spec", "containers", 0, "resources", "requests", value={"cpu": "200m"}), "resize")
+    assert found == ["spec: Forbidden: Pod running on node without support for resize"]
 
 
 def test_ephemeral_containers_are_only_added():

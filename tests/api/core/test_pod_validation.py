@@ -147,6 +147,13 @@ def test_volumes(volume, errors):
     ({"resourceClaims": [{"name": "a"}]}, ['resourceClaims[0]: Invalid value: {"Name":"a","ResourceClaimName":null,"ResourceClaimTemplateName":null}: must']),
     ({"resources": {"limits": {"cpu": 1}}, "containers": [CONTAINER | {"resources": {"limits": {"cpu": 2}}}]},
      ['resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1', 'resources.containers[0][cpu].limits: Invalid value: "2"']),
+    ({"containers": [CONTAINER | {"resources": {"limits": {"hugepages-2Mi": "3Mi", "cpu": "1"}, "requests": {"hugepages-2Mi": "3Mi"}}}]},
+     ['containers[0].resources.limits[hugepages-2Mi]: Invalid value: "3Mi": 3Mi is not positive integer multiple of hugepages-2Mi',
+      'containers[0].resources.requests[hugepages-2Mi]: Invalid value: "3Mi": 3Mi is not positive integer multiple of hugepages-2Mi']),
+    ({"containers": [CONTAINER | {"resources": {"limits": {"hugepages-2Mi": "2Mi"}, "requests": {"hugepages-2Mi": "2Mi"}}}]},
+     ["containers[0].resources: Forbidden: HugePages require cpu or memory"]),
+    ({"resources": {"limits": {"ephemeral-storage": "1"}}},
+     ['resources.limits[ephemeral-storage]: Unsupported value: "ephemeral-storage": supported values: "cpu", "hugepages-", "memory"']),
     ({"preemptionPolicy": "Odd"}, ['preemptionPolicy: Unsupported value: "Odd": supported values: "PreemptLowerPriority", "Never"']),
 ])
 def test_pods(spec, errors):
@@ -158,6 +165,9 @@ def test_pods(spec, errors):
     ({"controller.kubernetes.io/pod-deletion-cost": "five"}, "must be a 32bit integer"),
     ({"controller.kubernetes.io/pod-deletion-cost": "+1"}, "must be a 32bit integer"),
     ({"container.apparmor.security.beta.kubernetes.io/z": "unconfined"}, "container not found"),
+    ({"container.apparmor.security.beta.kubernetes.io/c": "odd"}, 'invalid AppArmor profile name: "odd"'),
+    ({"seccomp.security.alpha.kubernetes.io/pod": "odd"}, 'Invalid value: "odd": must be a valid seccomp profile'),
+    ({"container.seccomp.security.alpha.kubernetes.io/c": "localhost/../x"}, "must not contain '..'"),
 ])
 def test_annotations(annotations, error):
     (found,) = refused({}, annotations=annotations)
@@ -169,3 +179,15 @@ def test_templates_have_no_ephemeral_containers_and_are_lenient_about_whitespace
     default_pod_template(template)
     found = [str(e) for e in validate_pod_template_spec(template, "spec.template")]
     assert beginnings(found, ['spec.template.labels: Invalid value: "a b"', "spec.template.spec.ephemeralContainers: Forbidden"])
+
+
+@pytest.mark.parametrize("note, profile, error", [
+    ("unconfined", {"type": "Unconfined"}, None),
+    ("runtime/default", {"type": "RuntimeDefault"}, None),
+    ("docker/default", {"type": "Unconfined"}, "securityContext.seccompProfile.type: Forbidden: seccomp type in annotation and field must match"),
+    ("localhost/a", {"type": "Localhost", "localhostProfile": "b"},
+     "securityContext.seccompProfile.localhostProfile: Forbidden: seccomp profile in annotation and field must match"),
+])
+def test_profiles_in_annotations_and_fields(note, profile, error):
+    found = refused({"securityContext": {"seccompProfile": profile}}, annotations={"seccomp.security.alpha.kubernetes.io/pod": note})
+    assert found == ([error] if error else [])
