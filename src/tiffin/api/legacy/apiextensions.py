@@ -27,12 +27,14 @@ _V1BETA1 = Package(
     texts={
         "CustomResourceDefinitionSpec": {
             "version": "The first of the versions, or the only one.", "versions": "All versions; the one named `version` alone if left out.",
-            "validation": "The schema of all versions, where they have the same.", "subresources": "The subresources of all versions, where they have the same.",
+            "validation": "The schema of all versions, where they have the same.",
+            "subresources": "The subresources of all versions, where they have the same.",
             "additionalPrinterColumns": "The columns of all versions, where they have the same.",
             "preserveUnknownFields": "Whether objects keep fields that the schema does not name. They do unless this is false."},
         "CustomResourceColumnDefinition": {"JSONPath": "Where an object has the value of the column."},
         "CustomResourceConversion": {
-            "webhookClientConfig": "Where the conversion webhook is.", "conversionReviewVersions": "The versions of ConversionReview it understands; v1beta1 if left out."}})
+            "webhookClientConfig": "Where the conversion webhook is.",
+            "conversionReviewVersions": "The versions of ConversionReview it understands; v1beta1 if left out."}})
 _SHARED = {"validation": "schema", "subresources": "subresources", "additionalPrinterColumns": "additionalPrinterColumns"}
 """Fields at the top of the old spec, and what they are in each version of the new one."""
 
