@@ -209,7 +209,7 @@ SIGNED = pem("CERTIFICATE REQUEST", b"\x30\x03abc")
 
 
 def csr(**spec):
-    return {"spec": {"request": SIGNED, "signerName": "example.com/s"} | spec}
+    return {"spec": {"request": SIGNED, "signerName": "example.com/s", "usages": ["any"]} | spec}
 
 
 @pytest.mark.parametrize(("content", "expected"), [
@@ -218,6 +218,7 @@ def csr(**spec):
         'spec.signerName: Invalid value: "example.com/a/b": must be a fully qualified domain and path of the form \'example.com/signer-name\'']),
     (csr(signerName="example/s"), ['spec.signerName: Invalid value: "example": should be a domain with at least two segments separated by dots']),
     (csr(signerName="Bad.example.com/s"), [f'spec.signerName: Invalid value: "Bad.example.com": validating label "Bad": {LABEL}']),
+    (csr(usages=[]), ["spec.usages: Required value"]),
     (csr(usages=["any", "odd", "any"]), None),
     (csr(request=pem("CERTIFICATE", b"\x30\x00")), None),
     (csr(request=pem("CERTIFICATE REQUEST", b"abc")), None),
@@ -226,7 +227,7 @@ def test_certificate_requests(content, expected):
     found = told("certificates.certificatesigningrequest", content)
     if expected is not None:
         assert found == expected
-    elif "usages" in content["spec"]:
+    elif len(content["spec"]["usages"]) > 1:
         assert [text.split(":")[0] for text in found] == ["spec.usages[1]", "spec.usages[2]"]
     elif content["spec"]["request"] != pem("CERTIFICATE REQUEST", b"abc"):
         assert found == [f'spec.request: Invalid value: "{content["spec"]["request"]}": PEM block type must be CERTIFICATE REQUEST']
@@ -321,3 +322,13 @@ def test_updates(module, before, after, expected):
 ])
 def test_warnings(module, content, expected):
     assert kind_of(module).warnings(filled(kind_of(module), content), None) == expected
+
+
+@pytest.mark.parametrize(("name", "fields", "fault"), [
+    ("system-x", {}, "system-x is not a known system priority class"),
+    ("system-node-critical", {"value": 1}, "value of system-node-critical PriorityClass must be 2000001000"),
+    ("system-node-critical", {"value": 2000001000, "globalDefault": True}, "globalDefault of system-node-critical PriorityClass must be false"),
+])
+def test_the_systems_own_priorities(name, fields, fault):
+    words = "priority class names with 'system-' prefix are reserved for system use only. error: "
+    assert told("scheduling.priorityclass", {"metadata": {"name": name}} | fields) == [f"metadata.name: Forbidden: {words}{fault}"]

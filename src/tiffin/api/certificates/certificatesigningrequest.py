@@ -37,9 +37,8 @@ _IDENTITY = ("username", "uid", "groups", "extra")
 
 
 def default(obj: Object) -> None:
-    spec, _ = obj.setdefault("spec", {}), obj.setdefault("status", {})
-    if not spec.get("usages"):
-        spec["usages"] = ["digital signature", "key encipherment"]
+    obj.setdefault("spec", {})
+    obj.setdefault("status", {})
 
 
 def prepare_for_create(obj: Object, context: Context) -> None:

@@ -99,8 +99,7 @@ def _hint_errors(hints: dict[str, Any], path: str) -> list[FieldError]:
     for field, check in (("forZones", names.is_label_value), ("forNodes", names.is_dns1123_subdomain)):
         given = [hint.get("name", "") for hint in hints.get(field) or ()]
         if len(given) > MAX_HINTS:
-            errors.append(too_many(f"{path}.{field}", len(given), MAX_HINTS))
-            continue
+            return [*errors, too_many(f"{path}.{field}", len(given), MAX_HINTS)]
         for index, value in enumerate(given):
             if value in given[:index]:
                 errors.append(duplicate(f"{path}.{field}[{index}].name", value))

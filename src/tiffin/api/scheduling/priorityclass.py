@@ -27,16 +27,23 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
     called, value = name_of(obj), obj.get("value") or 0
     errors: list[FieldError] = []
     if called.startswith("system-"):
-        if SYSTEM_CLASSES.get(called) != value:
-            fault = f"{called} is not a known system priority class"
-            if called in SYSTEM_CLASSES:
-                fault = f"value of {called} PriorityClass must be {SYSTEM_CLASSES[called]}"
+        fault = _system_fault(called, value, bool(obj.get("globalDefault")))
+        if fault:
             detail = f"priority class names with 'system-' prefix are reserved for system use only. error: {fault}"
             errors.append(forbidden("metadata.name", detail))
     elif value > HIGHEST_USER_PRIORITY:
         errors.append(forbidden("value", f"maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}"))
     policy = obj.get("preemptionPolicy")
     return errors + (needed(policy, "preemptionPolicy") or one_of(policy, "preemptionPolicy", POLICIES))
+
+
+def _system_fault(called: str, value: int, is_default: bool) -> str:
+    """What keeps a class from being one of the system's; empty when nothing does."""
+    if called not in SYSTEM_CLASSES:
+        return f"{called} is not a known system priority class"
+    if SYSTEM_CLASSES[called] != value:
+        return f"value of {called} PriorityClass must be {SYSTEM_CLASSES[called]}"
+    return f"globalDefault of {called} PriorityClass must be false" if is_default else ""
 
 
 def validate_update(new: Object, old: Object, context: Context) -> list[FieldError]:
