@@ -110,6 +110,9 @@ STORAGE = [
     ("storageclass", topologies([("k", ["a"]), ("k", ["b"])]), ['allowedTopologies[0].matchLabelExpressions[1].key: Duplicate value: "k"']),
     ("storageclass", topologies([("k", ["a", "b"])], [("k", ["b", "a"])]), ['allowedTopologies[1].matchLabelExpressions: Duplicate value: ""']),
     ("storageclass", {"provisioner": "p", "allowedTopologies": [{}]}, ['allowedTopologies[0].matchLabelExpressions: Duplicate value: ""']),
+    ("csidriver", {"spec": {"serviceAccountTokenInSecrets": False, "tokenRequests": []}}, [
+        "spec.serviceAccountTokenInSecrets: Invalid value: false: serviceAccountTokenInSecrets is set but no tokenRequests are specified"]),
+    ("csidriver", {"spec": {"serviceAccountTokenInSecrets": True, "tokenRequests": [{"audience": "a"}]}}, []),
     ("csidriver", {"spec": {"tokenRequests": [{"audience": "a"}, {"audience": "a", "expirationSeconds": 1}]}}, [
         'spec.tokenRequests[1].audience: Duplicate value: "a"']),
     ("csinode", {"spec": {"drivers": [{"name": "a", "nodeID": "n" * 257}]}}, [

@@ -18,6 +18,7 @@ from tiffin.machinery.table import age, name
 _DEFAULTS = {"attachRequired": True, "podInfoOnMount": False, "storageCapacity": False, "requiresRepublish": False, "seLinuxMount": False}
 _GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
 _LIFECYCLES = ("Persistent", "Ephemeral")
+_NO_TOKENS = "serviceAccountTokenInSecrets is set but no tokenRequests are specified"
 _SHORTEST, _LONGEST, _SHORTEST_PERIOD = 600, 1 << 32, 10
 
 
@@ -46,6 +47,9 @@ def validate(obj: Object, context: Context) -> list[FieldError]:
     if period is not None and period < _SHORTEST_PERIOD:
         detail = f"must be greater than or equal to {_SHORTEST_PERIOD} seconds"
         errors.append(invalid("spec.nodeAllocatableUpdatePeriodSeconds", period, detail))
+    in_secrets = spec.get("serviceAccountTokenInSecrets")
+    if in_secrets is not None and not spec.get("tokenRequests"):
+        errors.append(invalid("spec.serviceAccountTokenInSecrets", in_secrets, _NO_TOKENS))
     return errors
 
 
