@@ -30,7 +30,7 @@ local make = {
     pods = function()
         return wrk.format("POST", "/api/v1/namespaces/default/pods", headers,
             '{"metadata":{"name":"' .. prefix .. count .. '","labels":{"app":"bench"}},"spec":{"schedulerName":"nobody","containers":[{"name":"c","image":"i",' ..
-            '"resources":{"requests":{"cpu":"10m","memory":"16Mi"}}}]}}')
+            '"resources":{"requests":{"cpu":"10m","memory":"16Mi"}}},{"name":"d","image":"i","ports":[{"containerPort":80}],"env":[{"name":"A","value":"b"}]}]}}')
     end,
     target = function()
         return wrk.format("GET", targets[count % #targets + 1], headers)
