@@ -30,6 +30,13 @@ def coded(text: str) -> str:
      ['spec.podCIDRs: Invalid value: ["10.0.0.0/24","10.0.1.0/24"]: may specify no more than one CIDR for each IP family']),
     (NODE, {"spec": {"podCIDRs": ["10.0.0.1/24"]}},
      ['spec.podCIDRs[0]: Invalid value: "10.0.0.1/24": must not have bits set beyond the prefix length']),
+    (NODE, {"spec": {"podCIDRs": ["x", "10.0.0.0/24"]}},
+     ['spec.podCIDRs[0]: Invalid value: "x": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)',
+      "spec.podCIDRs: Internal error: invalid PodCIDRs. failed to check with dual stack with error:failed to parse cidr value:\"x\" with "
+      "error:invalid CIDR address: x",
+      'spec.podCIDRs: Invalid value: ["x","10.0.0.0/24"]: may specify no more than one CIDR for each IP family']),
+    (NODE, {"status": {"nodeInfo": {"swap": {"capacity": 0}}}},
+     ["metadata.nodeSwapStatus.capacity: Invalid value: 0: must be greater than zero"]),
     (NODE, {"spec": {"configSource": {"configMap": {"namespace": "a"}}}}, []),
     (SECRET, {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": coded("[]")}},
      ['data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": json: cannot unmarshal array into Go value of type '
@@ -75,3 +82,12 @@ def test_a_series_is_checked_where_it_changes() -> None:
     assert [str(e) for e in EVENT.validate_update(new, old, EVENTS_V1)] == [
         'series.count: Invalid value: "": should be at least 2', "series.lastObservedTime: Required value"]
     assert EVENT.validate_update(new, new, EVENTS_V1) == [] and EVENT.validate_update(new, old, CONTEXT) == []
+
+
+@pytest.mark.parametrize("before, after, count", [
+    ([], ["10.0.0.0/24"], 0), (["10.0.0.0/24"], [], 1), (["10.0.0.0/24", "::/64"], ["10.0.1.0/24", "1::/64"], 2),
+])
+def test_ranges_of_nodes_are_set_once(before: list[str], after: list[str], count: int) -> None:
+    old, new = ({"metadata": {"name": "x"}, "spec": {"podCIDRs": ranges}} for ranges in (before, after))
+    found = [e for e in NODE.validate_update(new, old, CONTEXT) if e.message.startswith("Forbidden")]
+    assert len(found) == count

@@ -8,13 +8,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from tiffin.api.checks import cidr, cidr_warnings, family_of, named
+from tiffin.api.checks import cidr, cidr_warnings, family_of, named, parse_cidr
 from tiffin.api.core.resources import quantity_errors
 from tiffin.api.kind import Column, Context, Kind, Subresource
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import keep
 from tiffin.machinery import names
-from tiffin.machinery.field import FieldError, duplicate, forbidden, invalid, not_supported, required
+from tiffin.machinery.field import FieldError, duplicate, forbidden, internal, invalid, not_supported, quoted, required
 from tiffin.machinery.object import Object, dig, labels_of, name_of
 from tiffin.machinery.table import NONE, UNKNOWN, age
 
@@ -72,11 +72,24 @@ def warnings(new: Object, old: Object | None) -> list[str]:
 def validate(obj: Object, context: Context) -> list[FieldError]:
     spec = obj.get("spec") or {}
     errors = taint_errors(spec.get("taints") or [], "metadata.taints") + _resource_errors(obj.get("status") or {})
-    ranges = spec.get("podCIDRs") or []
-    for index, value in enumerate(ranges):
-        errors += cidr(value, f"spec.podCIDRs[{index}]")
-    if len(ranges) > 2 or (len(ranges) == 2 and family_of(ranges[0]) == family_of(ranges[1])):
-        errors.append(invalid("spec.podCIDRs", ranges, "may specify no more than one CIDR for each IP family"))
+    swap = dig(obj, "status", "nodeInfo", "swap", "capacity")
+    if swap is not None and swap <= 0:
+        errors.append(invalid("metadata.nodeSwapStatus.capacity", swap, "must be greater than zero"))
+    return errors + _range_errors(spec.get("podCIDRs") or [], "spec.podCIDRs")
+
+
+def _range_errors(ranges: list[str], path: str) -> list[FieldError]:
+    """The ranges of a node's pods: one, or one of each family."""
+    wrong = [cidr(value, f"{path}[{index}]") for index, value in enumerate(ranges)]
+    errors = [error for found in wrong for error in found]
+    if len(ranges) < 2:
+        return errors
+    unread = next((value for value in ranges if parse_cidr(value) is None), None)
+    if unread is not None:
+        detail = f"failed to parse cidr value:{quoted(unread)} with error:invalid CIDR address: {unread}"
+        errors.append(internal(path, f"invalid PodCIDRs. failed to check with dual stack with error:{detail}"))
+    if unread is not None or len(ranges) > 2 or family_of(ranges[0]) == family_of(ranges[1]):
+        errors.append(invalid(path, ranges, "may specify no more than one CIDR for each IP family"))
     return errors
 
 
@@ -125,9 +138,10 @@ def _update_errors(new: Object, old: Object) -> list[FieldError]:
     status = new.get("status") or {}
     errors = _resource_errors(status)
     errors += _address_errors(status.get("addresses") or [])
-    ranges, provider = dig(old, "spec", "podCIDRs"), dig(old, "spec", "providerID")
-    if ranges and ranges != dig(new, "spec", "podCIDRs"):
-        errors.append(forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid'))
+    before, after = (dig(node, "spec", "podCIDRs", default=[]) for node in (old, new))
+    provider = dig(old, "spec", "providerID")
+    moved = 1 if before and len(before) != len(after) else sum(a != b for a, b in zip(before, after))
+    errors += [forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')] * moved
     if provider and provider != dig(new, "spec", "providerID"):
         errors.append(forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid'))
     errors += taint_errors(dig(new, "spec", "taints", default=[]), "metadata.taints")
