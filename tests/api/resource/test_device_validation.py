@@ -77,7 +77,7 @@ def test_claims(devices, expected):
 
 def test_the_metadata_of_a_template_is_labels_and_annotations():
     assert told(TEMPLATE, {"metadata": {"name": "n", "labels": {"a": "b"}, "finalizers": ["a/b"]}, "spec": {}}) == [
-        "spec.metadata.Name: Forbidden: cannot be set", "spec.metadata.Finalizers: Forbidden: cannot be set"]
+        "spec.metadata.name: Forbidden: cannot be set", "spec.metadata.finalizers: Forbidden: cannot be set"]
 
 
 @pytest.mark.parametrize(("expression", "fault"), [

@@ -4,30 +4,15 @@ from __future__ import annotations
 from tiffin.api.checks import IMMUTABLE
 from tiffin.api.kind import Context, Kind
 from tiffin.api.resource.requests import claim_spec_errors, default_claim_spec
-from tiffin.machinery.field import FieldError, forbidden, invalid
+from tiffin.api.template_metadata import template_metadata_errors
+from tiffin.machinery.field import FieldError, invalid
 from tiffin.machinery.object import Object
-from tiffin.machinery.validation import validate_annotations, validate_labels
 
 
 def default(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("metadata", {})
     default_claim_spec(spec.setdefault("spec", {}))
-
-
-_META_FIELDS = {
-    "name": "Name", "generateName": "GenerateName", "namespace": "Namespace", "selfLink": "SelfLink", "uid": "UID",
-    "resourceVersion": "ResourceVersion", "generation": "Generation", "creationTimestamp": "CreationTimestamp",
-    "deletionTimestamp": "DeletionTimestamp", "deletionGracePeriodSeconds": "DeletionGracePeriodSeconds",
-    "ownerReferences": "OwnerReferences", "finalizers": "Finalizers", "managedFields": "ManagedFields",
-}
-"""What the metadata of a claim-to-be may not have, and what messages call it."""
-
-
-def template_metadata_errors(metadata: Object, path: str) -> list[FieldError]:
-    """Metadata of an object that does not exist yet: labels and annotations, and nothing else."""
-    errors = validate_annotations(metadata.get("annotations"), f"{path}.annotations") + validate_labels(metadata.get("labels"), f"{path}.labels")
-    return errors + [forbidden(f"{path}.{called}", "cannot be set") for field, called in _META_FIELDS.items() if metadata.get(field)]
 
 
 def validate(obj: Object, context: Context) -> list[FieldError]:
