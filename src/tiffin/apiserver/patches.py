@@ -80,9 +80,11 @@ def _parse(context: RequestContext, kind: PatchType, body: bytes) -> tuple[Any, 
     try:
         if kind is PatchType.JSON:
             return _json_patch(body), []
-        return parse_json(body, context.field_validation != "Ignore")
+        if kind is PatchType.MERGE and body.strip() == b"null":  # no change to a strategic one, nonsense to this one
+            raise errors.bad_request("Invalid JSON Patch")
+        return parse_json(body, context.field_validation != "Ignore", "map[string]interface {}")
     except DecodeError as error:
-        raise errors.bad_request(f"error decoding patch: {error}") from None
+        raise errors.bad_request(f"{'error decoding patch: ' if kind is PatchType.MERGE else ''}{error}") from None
 
 
 def _json_patch(body: bytes) -> Any:

@@ -14,6 +14,7 @@ import orjson
 from tiffin.machinery.object import Object
 
 DEEPEST = 200
+TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 MOST_NESTED = 100_000
 """Objects and lists within one document. Three megabytes may hold a million, each of which is completed, validated and complained of."""
 
@@ -45,14 +46,19 @@ class Repeated(list[Problem]):
         return self._order.get(problem, self._order.get(Problem("unknown", problem.path), 0))
 
 
-def parse_json(body: bytes, strict: bool = True) -> tuple[Object, list[Problem]]:
-    """The object in a JSON document, and the fields it repeats (none reported unless `strict`). DecodeError if it is not one."""
+def parse_json(body: bytes, strict: bool = True, into: str = TYPE_META) -> tuple[Object, list[Problem]]:
+    """The object in a JSON document, and the fields it repeats (none reported unless `strict`). DecodeError if it is not one.
+
+    `null` is an object without fields; any other value is none of the Go type `into`.
+    """
     try:
         obj = orjson.loads(body)
     except orjson.JSONDecodeError:
         return _lenient(body, strict)
+    if obj is None:
+        return {}, []
     if not isinstance(obj, dict):
-        raise DecodeError(_not_an_object(obj))
+        raise DecodeError(_not_an_object(obj, into))
     check_depth(obj, body)
     if body.count(b'"') == orjson.dumps(obj).count(b'"') and rb"\u0022" not in body:
         return obj, []  # a repeated key would have taken its quotes along
@@ -122,7 +128,7 @@ def _lenient(body: bytes, strict: bool) -> tuple[Object, list[Problem]]:
 def _exact(text: str, strict: bool) -> tuple[Object, list[Problem]]:
     pairs = json.loads(text, object_pairs_hook=_Pairs, parse_constant=_refuse_constant, parse_int=_integer)
     if not isinstance(pairs, _Pairs):
-        raise DecodeError(_not_an_object(pairs))
+        raise DecodeError(_not_an_object(pairs, TYPE_META))
     found: list[Problem] = []
     order: dict[Problem, int] = {}
     obj = _merged(pairs, "", found, order)
@@ -173,7 +179,6 @@ def _refuse_constant(name: str) -> Any:
     raise DecodeError(f"invalid character '{name[0]}' looking for beginning of value")
 
 
-def _not_an_object(value: Any) -> str:
+def _not_an_object(value: Any, into: str) -> str:
     kind = "array" if isinstance(value, list) else "string" if isinstance(value, str) else "bool" if isinstance(value, bool) else "number"
-    into = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
     return f"json: cannot unmarshal {kind} into Go value of type {into}"
