@@ -17,11 +17,12 @@ from pathlib import Path
 
 #: The least share of cases that must pass, in percent. A floor only ever rises. What is below 100: the recording's discovery shows a group that another
 #: case left behind (m-discovery), prose that is not ours to copy (c-crd), and controllers' timing on a machine that is busy (c-core, c-workloads).
+#: m-list comes last: in YAML, replay.py knows a resource version again only when it has four digits, which a fresh cluster has not reached.
 FLOORS = {
-    "m-crud": 100, "m-list": 100, "m-watch": 100, "m-watchlist": 100, "m-patch": 100, "m-apply": 100, "m-auth": 100, "m-fieldvalidation": 100, "m-discovery": 95,
+    "m-crud": 100, "m-watch": 100, "m-watchlist": 100, "m-patch": 100, "m-apply": 100, "m-auth": 100, "m-fieldvalidation": 100, "m-discovery": 95,
     "k-defaults-misc": 100, "k-defaults-network": 100, "k-defaults-pods": 100, "k-defaults-policy": 100, "k-defaults-storage": 100, "k-defaults-workloads": 100,
     "k-invalid-pods": 100, "k-invalid-services": 100, "k-invalid-workloads": 100, "k-invalid-others": 97, "k-invalid-crd": 100, "k-subresources": 100, "k-tables": 100,
-    "c-crd": 95, "c-policy": 100, "c-core": 95, "c-workloads": 95}
+    "c-crd": 95, "c-policy": 100, "c-core": 95, "c-workloads": 95, "m-list": 100}
 
 _CLOSING = re.compile(r"(\d+) passed, (\d+) failed")
 
