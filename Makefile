@@ -7,7 +7,7 @@ TIFFIN := .venv/bin/tiffin
 PYTHON := .venv/bin/python
 ARGS ?=
 
-.PHONY: help setup setup-dev up down test test-fast test-e2e lint bench
+.PHONY: help setup setup-dev up down test test-fast test-node test-e2e lint bench
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -24,10 +24,13 @@ up: setup
 down:
 	@$(TIFFIN) down $(ARGS)
 
-test: test-fast test-e2e
+test: test-fast test-node test-e2e
 
 test-fast: setup-dev
 	$(PYTHON) -m pytest -m "not node" --ignore tests/e2e -n auto --dist loadfile
+
+test-node: setup-dev
+	$(PYTHON) -m pytest -m node --ignore tests/e2e
 
 test-e2e: setup-dev
 	$(PYTHON) -m pytest tests/e2e
