@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from tiffin.apiserver.server import server_context
 from tiffin.net.http import Connection, Request, Response, Writer
+from tiffin.net.http1 import LINGER, READ_SIZE
 from tiffin.net.pki import ensure_pki
-from tiffin.net.server import LINGER, READ_SIZE, Limits, Server
+from tiffin.net.server import Limits, Server
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
 
@@ -519,11 +520,11 @@ PIECES = st.one_of(
 @settings(max_examples=150, deadline=None)
 @given(st.lists(PIECES, max_size=12), st.booleans(), st.sampled_from([asyncio.run, uvloop.run]))
 def test_no_bytes_kill_the_server(pieces: list[bytes], at_once: bool, run: Callable[[Any], None]) -> None:
-    logging.getLogger("tiffin.net.server").setLevel(logging.CRITICAL)
+    logging.getLogger("tiffin.net.http1").setLevel(logging.CRITICAL)
     try:
         run(_garbage(pieces, at_once))
     finally:
-        logging.getLogger("tiffin.net.server").setLevel(logging.NOTSET)
+        logging.getLogger("tiffin.net.http1").setLevel(logging.NOTSET)
 
 
 async def _garbage(pieces: list[bytes], at_once: bool) -> None:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as values: the request a handler receives and the answer it gives. IO is in `server.py`.
+"""HTTP as values: the request a handler receives and the answer it gives. IO is in `server.py` and what it names.
 
 A handler is one callable, `async (Request) -> Response`; filters wrap handlers. A response is a whole body, a stream written
 by a coroutine (watch, logs), or a takeover of the connection (exec, port-forward) that begins only after the handler said so.
