@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from tiffin.api.core.volume_matching import candidates, class_of, default_class, mode_mismatch, names_claim, unsatisfied, waits_for_pod
+from tiffin.api.core.volume_matching import candidates, class_of, mode_mismatch, names_claim, unsatisfied, waits_for_pod
+from tiffin.api.defaultclass import STORAGE, default_class
 from tiffin.controllers import pods as p
 from tiffin.controllers.config import Config
 from tiffin.controllers.pvcprotection import claim_index
@@ -59,7 +60,7 @@ def _unbound_claim(claim: Object, view: View, now: datetime) -> Sequence[Change]
     suitable = candidates(claim, [*reserved, *view.by_index(PERSISTENT_VOLUMES, "class", name or "")], delay=delay)
     if suitable:
         return _bind(suitable[0], claim, now)
-    if name is None and (default := default_class(view.list(STORAGE_CLASSES))):
+    if name is None and (default := default_class(view.list(STORAGE_CLASSES), STORAGE)):
         return changed(PERSISTENT_VOLUME_CLAIMS, claim, replaced(claim, ("spec", "storageClassName"), name_of(default)))
     if delay:
         return [_awaited(claim, view)]

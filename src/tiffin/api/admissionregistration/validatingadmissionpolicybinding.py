@@ -1,18 +1,13 @@
 """ValidatingAdmissionPolicyBinding: where a policy applies, with which parameters and to what effect."""
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-
-from tiffin.api.admissionregistration import rules
-from tiffin.api.checks import named, one_of
+from tiffin.api.admissionregistration import bindings
+from tiffin.api.checks import one_of
 from tiffin.api.kind import Column, Context, Kind
 from tiffin.api.printing import AGE, NAME
 from tiffin.api.strategy import start_generation, updates_spec
-from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, duplicate, invalid, required
-from tiffin.machinery.object import Object, dig
-from tiffin.machinery.table import age, name
+from tiffin.machinery.object import Object
 
 ACTIONS = ("Audit", "Deny", "Warn")
 _TWICE = (
@@ -21,17 +16,9 @@ _TWICE = (
 )
 
 
-def default(obj: Object) -> None:
-    rules.default_match(obj.setdefault("spec", {}).get("matchResources"))
-
-
 def validate(obj: Object, context: Context) -> list[FieldError]:
     spec = obj.get("spec") or {}
-    policy = spec.get("policyName")
-    errors = named(policy, "spec.policyName", names.is_dns1123_subdomain) if policy else [required("spec.policyName")]
-    errors += rules.param_reference_errors(spec.get("paramRef"), "spec.paramRef")
-    if spec.get("matchResources") is not None:
-        errors += rules.match_errors(spec["matchResources"], "spec.matchResources")
+    errors = bindings.binding_errors(spec, "spec")
     actions: list[str] = spec.get("validationActions") or []
     if not actions:
         errors.append(required("spec.validationActions", "at least one validation action is required"))
@@ -48,11 +35,6 @@ def validate_update(new: Object, old: Object, context: Context) -> list[FieldErr
     return validate(new, context)
 
 
-def row(obj: Object, now: datetime) -> list[Any]:
-    policy, reference = dig(obj, "spec", "policyName", default=""), dig(obj, "spec", "paramRef")
-    return [name(obj), policy, rules.param_reference_text(reference), age(obj, now)]
-
-
 KIND = Kind(
     group="admissionregistration.k8s.io",
     version="v1",
@@ -65,11 +47,11 @@ KIND = Kind(
     namespaced=False,
     categories=("api-extensions",),
     unconditional_update=False,
-    default=default,
+    default=bindings.default,
     prepare_for_create=start_generation,
     prepare_for_update=updates_spec(status=False),
     validate=validate,
     validate_update=validate_update,
     columns=(NAME, Column("PolicyName"), Column("ParamRef"), AGE),
-    row=row,
+    row=bindings.row,
 )

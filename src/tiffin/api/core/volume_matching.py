@@ -5,7 +5,7 @@ and among these the smallest that is large enough wins. Source: Kubernetes docum
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from tiffin.machinery import quantity
 from tiffin.machinery.object import Object, annotations_of, dig, is_deleting, labels_of, name_of, namespace_of, uid_of
@@ -101,14 +101,3 @@ def _modes(obj: Object) -> set[str]:
 
 def _attributes_class(obj: Object) -> str:
     return dig(obj, "spec", "volumeAttributesClassName") or ""
-
-
-def default_class(classes: Iterable[Object]) -> Object | None:
-    """The class of claims that name none: the newest of those marked as default, by name where they are equally old."""
-    marked = [c for c in classes if _is_default(annotations_of(c))]
-    newest = max((dig(c, "metadata", "creationTimestamp", default="") for c in marked), default="")
-    return min((c for c in marked if dig(c, "metadata", "creationTimestamp", default="") == newest), key=name_of, default=None)
-
-
-def _is_default(annotations: Mapping[str, str]) -> bool:
-    return "true" in (annotations.get("storageclass.kubernetes.io/is-default-class"), annotations.get("storageclass.beta.kubernetes.io/is-default-class"))

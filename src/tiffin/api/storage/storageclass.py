@@ -7,14 +7,14 @@ from typing import Any
 
 from tiffin.api.checks import immutable, named, needed, one_of
 from tiffin.api.core.podspec.nodelabels import DEPRECATED
+from tiffin.api.defaultclass import STORAGE, is_default
 from tiffin.api.kind import Column, Context, Kind
 from tiffin.api.printing import AGE, NAME
 from tiffin.machinery import names
 from tiffin.machinery.field import FieldError, duplicate, invalid, required, too_long
-from tiffin.machinery.object import Object, annotations_of
+from tiffin.machinery.object import Object
 from tiffin.machinery.table import age, name
 
-DEFAULT_ANNOTATIONS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 _FIXED = ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode")
 MAX_PARAMETERS, MAX_PARAMETER_BYTES = 512, 256 * 1024
 
@@ -91,7 +91,7 @@ def warnings(new: Object, old: Object | None) -> list[str]:
 
 def row(obj: Object, now: datetime) -> list[Any]:
     called = name(obj)
-    if any(annotations_of(obj).get(annotation) == "true" for annotation in DEFAULT_ANNOTATIONS):
+    if is_default(obj, STORAGE):
         called += " (default)"
     fields = [obj.get("provisioner", ""), obj.get("reclaimPolicy", ""), obj.get("volumeBindingMode", ""), obj.get("allowVolumeExpansion", False)]
     return [called, *fields, age(obj, now)]

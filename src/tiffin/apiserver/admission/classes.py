@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiffin.api.defaultclass import INGRESS, STORAGE, default_class
 from tiffin.apiserver.admission.attributes import AdmissionAttributes, forbidden
 from tiffin.apiserver.admission.chain import Plugin
 from tiffin.apiserver.ports import Reader
@@ -13,17 +14,6 @@ from tiffin.machinery.quantity import compare
 STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses")
 INGRESS_CLASSES = Resource("networking.k8s.io", "v1", "ingressclasses")
 RUNTIME_CLASSES = Resource("node.k8s.io", "v1", "runtimeclasses")
-
-_DEFAULT_STORAGE = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
-_DEFAULT_INGRESS = ("ingressclass.kubernetes.io/is-default-class",)
-
-
-def _newest_default(reader: Reader, resource: Resource, annotations: tuple[str, ...]) -> list[Object]:
-    """Objects marked as default, the newest first, of equally old ones the first by name."""
-    marked = [o for o in reader.list(resource) if any(annotations_of(o).get(key) == "true" for key in annotations)]
-    marked.sort(key=name_of)
-    marked.sort(key=lambda o: o["metadata"].get("creationTimestamp", ""), reverse=True)
-    return marked
 
 
 class DefaultStorageClass(Plugin):
@@ -40,8 +30,8 @@ class DefaultStorageClass(Plugin):
             return
         if "volume.beta.kubernetes.io/storage-class" in annotations_of(obj):
             return
-        if defaults := _newest_default(self._reader, STORAGE_CLASSES, _DEFAULT_STORAGE):
-            obj["spec"]["storageClassName"] = name_of(defaults[0])
+        if default := default_class(self._reader.list(STORAGE_CLASSES), STORAGE):
+            obj["spec"]["storageClassName"] = name_of(default)
 
 
 class DefaultIngressClass(Plugin):
@@ -58,8 +48,8 @@ class DefaultIngressClass(Plugin):
             return
         if "kubernetes.io/ingress.class" in annotations_of(obj):
             return
-        if defaults := _newest_default(self._reader, INGRESS_CLASSES, _DEFAULT_INGRESS):
-            obj.setdefault("spec", {})["ingressClassName"] = name_of(defaults[0])
+        if default := default_class(self._reader.list(INGRESS_CLASSES), INGRESS):
+            obj.setdefault("spec", {})["ingressClassName"] = name_of(default)
 
 
 _PROTECTION = {"persistentvolumes": "kubernetes.io/pv-protection", "persistentvolumeclaims": "kubernetes.io/pvc-protection"}

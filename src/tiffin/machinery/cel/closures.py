@@ -145,47 +145,26 @@ def conditional(condition: Code, chosen: Compiled, other: Compiled) -> Code:
     return choose
 
 
-def both(left: Code, right: Code, cost: int) -> Code:
-    """`left && right`: false whenever one side is, even if the other failed."""
+def logical(left: Code, right: Code, cost: int, decisive: bool) -> Code:
+    """`&&`, which false decides, or `||`, which true does: whenever one side is `decisive`, even if the other failed."""
+    other = not decisive
+
     def evaluate(frame: Frame) -> bool:
         failure = None
         try:
             first = left(frame)
         except EvaluationError as error:
             first, failure = None, error
-        if first is False:
-            return False
+        if first is decisive:
+            return decisive
         frame[0] -= cost
         try:
             second = right(frame)
         except EvaluationError as error:
             raise failure or error from None
-        if second is False:
-            return False
-        if first is True and second is True:
-            return True
-        raise failure or EvaluationError(operators.NO_OVERLOAD)
-    return evaluate
-
-
-def either(left: Code, right: Code, cost: int) -> Code:
-    """`left || right`: true whenever one side is, even if the other failed."""
-    def evaluate(frame: Frame) -> bool:
-        failure = None
-        try:
-            first = left(frame)
-        except EvaluationError as error:
-            first, failure = None, error
-        if first is True:
-            return True
-        frame[0] -= cost
-        try:
-            second = right(frame)
-        except EvaluationError as error:
-            raise failure or error from None
-        if second is True:
-            return True
-        if first is False and second is False:
-            return False
+        if second is decisive:
+            return decisive
+        if first is other and second is other:
+            return other
         raise failure or EvaluationError(operators.NO_OVERLOAD)
     return evaluate

@@ -15,10 +15,9 @@ from tiffin.machinery.cel.calls import among, charged_invocation, invocation, sp
 from tiffin.machinery.cel.closures import (
     Code,
     Compiled,
-    both,
     conditional,
-    either,
     index,
+    logical,
     optional_index,
     optional_selection,
     otherwise,
@@ -121,7 +120,7 @@ class Compiler:
 
     def _logical(self, node: Call) -> Compiled:
         left, right = map(self.node, node.args)
-        return Compiled((both if node.function == "_&&_" else either)(left.code, right.code, right.cost), left.cost)
+        return Compiled(logical(left.code, right.code, right.cost, node.function == "_||_"), left.cost)
 
     def _list(self, node: ListExpr) -> Compiled:
         optional = node.optional
