@@ -101,5 +101,5 @@ def test_a_webhook_in_a_pod_changes_and_refuses(hooked: Cluster) -> None:
     assert 'admission webhook "words.example.com" denied the request: no bad words' in create("second", "bad")
     hooked.kubectl("delete", "pod", "hook")
     eventually("nobody answers", lambda: not hooked.jsonpath("endpoints hook", "{.subsets}"))
-    with pytest.raises(Failed, match='failed calling webhook "words.example.com"'):
+    with pytest.raises(Failed, match=r'failed calling webhook "words\.example\.com"'):
         hooked.kubectl("create", "configmap", "third")
